@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPU backend's table of kernels: one slot an operation. Reference kernels fill it first, each as readable as the
+ * formula it computes; faster ones then replace their slots (dav1d's way).
+ *
+ *     cpu_kernels_reference(&table);           every operation of the closed set
+ *     cpu_kernels_blas(&table);                products by OpenBLAS, and what can be blocked around it
+ *     cpu_kernels_avx2(&table), ..._avx512     if the processor has the instructions
+ *
+ * A kernel cuts its work into tasks by shape alone, never by the number of threads, and never lets a task mix two
+ * pictures of a batch: so image i of a batch has the bytes of the single image, at any thread count.
+ */
+#ifndef CPU_KERNELS_H
+#define CPU_KERNELS_H
+
+#include "core/base/pool.h"
+#include "core/tensor/graph.h"
+
+struct cpu_call {
+    const struct node *node;
+    void *out;                        /* f32, or i32 for a reshaped id tensor */
+    const void *in[NODE_MAX_INPUTS];  /* f32 values; weights in their node's storage dtype; NULL where missing */
+    void *work;                       /* at least as large as the slot's work function said; 64-byte aligned */
+    struct pool *pool;
+    struct error *err;                /* for what only the data can show: a token id outside the table */
+};
+
+typedef void cpu_kernel(const struct cpu_call *call);
+typedef size_t cpu_work(const struct node *node, int threads); /* scratch bytes */
+
+struct cpu_slot {
+    cpu_kernel *run;
+    cpu_work *work; /* NULL: none */
+};
+
+struct cpu_kernels {
+    struct cpu_slot slot[OP_COUNT];
+};
+
+void cpu_kernels_reference(struct cpu_kernels *table);
+void cpu_kernels_blas(struct cpu_kernels *table);
+void cpu_kernels_avx2(struct cpu_kernels *table);   /* needs AVX2, FMA and F16C */
+void cpu_kernels_avx512(struct cpu_kernels *table); /* needs AVX-512 F, BW, DQ and VL besides */
+
+#endif
