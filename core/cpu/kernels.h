@@ -42,4 +42,7 @@ void cpu_kernels_blas(struct cpu_kernels *table);
 void cpu_kernels_avx2(struct cpu_kernels *table);   /* needs AVX2, FMA and F16C */
 void cpu_kernels_avx512(struct cpu_kernels *table); /* needs AVX-512 F, BW, DQ and VL besides */
 
+/* All of the above that this machine can run; or only the reference. */
+void cpu_kernels_best(struct cpu_kernels *table, bool reference_only);
+
 #endif
