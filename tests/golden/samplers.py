@@ -121,7 +121,8 @@ def run_case(out, name, case, common, noise):
     if hasattr(scheduler, "sigmas"):
         out[name + ".sigmas"] = scheduler.sigmas[start:].float().clone()
     assert torch.isfinite(out[name + ".latents"]).all(), name
-    config = {k: v for k, v in scheduler.config.items() if not k.startswith("_") and k != "trained_betas"}
+    config = {k: v for k, v in scheduler.config.items()   # JSON has no -Infinity
+              if not k.startswith("_") and k not in ("trained_betas", "lambda_min_clipped")}
     return json.dumps({"scheduler": cls.__name__, "config": config, "steps": steps, "start": start,
                        "noise_used": drawn, **run}, default=str)
 
