@@ -37,7 +37,7 @@ MUST_CHECK enum status checkpoint_open(struct checkpoint **out, const char *path
 void checkpoint_close(struct checkpoint *checkpoint);
 
 int checkpoint_count(const struct checkpoint *checkpoint);
-const struct tensor *checkpoint_at(const struct checkpoint *checkpoint, int i); /* sorted by name */
+const struct tensor *checkpoint_at(const struct checkpoint *checkpoint, int i);              /* sorted by name */
 const struct tensor *checkpoint_find(const struct checkpoint *checkpoint, const char *name); /* NULL if none */
 void checkpoint_release(const struct checkpoint *checkpoint, const struct tensor *tensor);
 
@@ -53,7 +53,8 @@ uint64_t checkpoint_file_bytes(const struct checkpoint *checkpoint);
  * Used to give published layouts the names that limn's builders use. */
 enum { CHECKPOINT_NAME_BYTES = 256 };
 MUST_CHECK enum status checkpoint_rename(struct checkpoint *checkpoint,
-                                         bool (*rename)(void *context, const char *old, char out[CHECKPOINT_NAME_BYTES]),
+                                         bool (*rename)(void *context, const char *old,
+                                                        char out[CHECKPOINT_NAME_BYTES]),
                                          void *context, struct error *err);
 
 #endif
