@@ -129,7 +129,7 @@ def make(folder):
     out["42.uniform"] = torch.rand(20, generator=g).numpy()
     assert np.array_equal(out["42.uniform"], Mt19937(42).uniform(20).astype(np.float32))
     print(f"  mt19937: torch against the numpy model: {worst:.1e}")
-    about = {"seeds": json.dumps(SEEDS), "sizes": json.dumps(SIZES), "chain": json.dumps(CHAIN)}
+    about = {"config": json.dumps({"seeds": SEEDS, "sizes": SIZES, "chain": CHAIN})}
     save_file(out, f"{folder}/rng-mt19937.safetensors", about)
 
     # What the web UI's rng_philox.py says torch gives on a GPU for seed 0.

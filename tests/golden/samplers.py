@@ -123,8 +123,8 @@ def run_case(out, name, case, common, noise):
     assert torch.isfinite(out[name + ".latents"]).all(), name
     config = {k: v for k, v in scheduler.config.items()   # JSON has no -Infinity
               if not k.startswith("_") and k not in ("trained_betas", "lambda_min_clipped")}
-    return json.dumps({"scheduler": cls.__name__, "config": config, "steps": steps, "start": start,
-                       "noise_used": drawn, **run}, default=str)
+    return {"scheduler": cls.__name__, "config": config, "steps": steps, "start": start,
+                       "noise_used": drawn, **run}
 
 
 def make(folder):
@@ -138,5 +138,5 @@ def make(folder):
         about[name] = run_case(out, name, case, common, noise)
     for name, options in (("scaled_linear", SD), ("linear", LINEAR), ("cosine", COSINE), ("zero_snr", ZERO_SNR)):
         out["alphas_cumprod." + name] = diffusers.DDIMScheduler(**options).alphas_cumprod.clone()
-    save_file(out, f"{folder}/samplers.safetensors", about)
+    save_file(out, f"{folder}/samplers.safetensors", {"cases": json.dumps(about)})
     print(f"  {len(about)} cases")
