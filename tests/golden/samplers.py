@@ -76,11 +76,20 @@ def cases():
 class Noise:
     """Stands in for randn_tensor in the scheduler modules: hands out the stored noise in order."""
 
+    MODULES = (scheduling_ddim, scheduling_ddpm, scheduling_dpmsolver_multistep,
+               scheduling_euler_ancestral_discrete, scheduling_euler_discrete, scheduling_lcm)
+
     def __init__(self, stored):
-        self.stored, self.used = stored, 0
-        for module in (scheduling_ddim, scheduling_ddpm, scheduling_dpmsolver_multistep,
-                       scheduling_euler_ancestral_discrete, scheduling_euler_discrete, scheduling_lcm):
+        self.stored, self.used, self.original = stored, 0, self.MODULES[0].randn_tensor
+
+    def __enter__(self):
+        for module in self.MODULES:
             module.randn_tensor = self
+        return self
+
+    def __exit__(self, *_):
+        for module in self.MODULES:
+            module.randn_tensor = self.original
 
     def __call__(self, shape, **_):
         assert tuple(shape) == SHAPE
@@ -133,9 +142,10 @@ def make(folder):
 
     common = {"noise0": draw(1, *SHAPE), "c": draw(2, *SHAPE), "x0": draw(3, *SHAPE)}
     stored = draw(4, 20, *SHAPE)
-    noise, out, about = Noise(stored), dict(common, noise=stored[:, 0].contiguous()), {}
-    for name, case in cases().items():
-        about[name] = run_case(out, name, case, common, noise)
+    out, about = dict(common, noise=stored[:, 0].contiguous()), {}
+    with Noise(stored) as noise:
+        for name, case in cases().items():
+            about[name] = run_case(out, name, case, common, noise)
     for name, options in (("scaled_linear", SD), ("linear", LINEAR), ("cosine", COSINE), ("zero_snr", ZERO_SNR)):
         out["alphas_cumprod." + name] = diffusers.DDIMScheduler(**options).alphas_cumprod.clone()
     save_file(out, f"{folder}/samplers.safetensors", {"cases": json.dumps(about)})
