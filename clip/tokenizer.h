@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * CLIP's tokenizer: text to ids, the same as Hugging Face's CLIPTokenizerFast gives. Unicode NFC, white space to
+ * spaces, lower case letter by letter, words by CLIP's pattern, byte pairs by the table of merges.
+ *
+ *     tokenizer_create(&t, NULL, &err);
+ *     tokenizer_encode(t, "a red apple", 11, &tokens, &err);          tokens.ids = {320, 736, 3055}
+ *     tokens_clear(&tokens); tokenizer_destroy(t);
+ *
+ * OpenAI's own program first repairs text with ftfy and decodes HTML entities; this one, like Hugging Face's, takes
+ * "&amp;" as it is written. A tokenizer does not change once made: threads may share it.
+ */
+#ifndef CLIP_TOKENIZER_H
+#define CLIP_TOKENIZER_H
+
+#include "clip/merges.h"
+
+enum { TOKENIZER_MAX_BYTES = 32 * 1024 }; /* of one text */
+
+struct tokenizer;
+
+/* merges: NULL for CLIP's published table, or the text of a model's own (see clip/merges.h), read once. */
+MUST_CHECK enum status tokenizer_create(struct tokenizer **out, const char *merges, struct error *err);
+void tokenizer_destroy(struct tokenizer *tokenizer);
+
+/* Ids that a prompt needs besides its text's. */
+struct token_names {
+    int32_t start, end; /* <|startoftext|>, <|endoftext|> */
+    int32_t comma;      /* a comma that stands alone */
+    int32_t size;       /* of the vocabulary: every id is below it */
+};
+struct token_names tokenizer_names(const struct tokenizer *tokenizer);
+
+/* STATUS_ARGUMENT if the text is too long or not valid UTF-8; the sentence names the offset of the first bad byte. */
+MUST_CHECK enum status tokenizer_check(const char *text, size_t bytes, struct error *err);
+
+/* Appends the text's ids, without start and end. Fails as tokenizer_check does. */
+MUST_CHECK enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t bytes,
+                                        struct tokens *out, struct error *err);
+
+#endif
