@@ -75,7 +75,8 @@ static enum status decode(struct image *image, struct image_found *found, const 
     static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, jpeg[3] = {0xff, 0xd8, 0xff};
     if (source->size >= sizeof png && memcmp(source->bytes, png, sizeof png) == 0)
         return png_decode(image, found, source, err);
-    if (source->size >= sizeof jpeg && memcmp(source->bytes, jpeg, sizeof jpeg) == 0) return err->status;
+    if (source->size >= sizeof jpeg && memcmp(source->bytes, jpeg, sizeof jpeg) == 0)
+        return jpeg_decode(image, found, source, err);
     return fail(err, STATUS_FORMAT, "%s: is %s; PNG and JPEG files can be read", source->name,
                 source->size == 0 ? "empty" : "not a picture that limn knows");
 }
@@ -121,7 +122,7 @@ static enum status encode(struct bytes *out, const struct image *image, enum ima
     assert(image->pixels && image->channels >= 1 && image->channels <= 4);
     enum status status = text ? check_text(text->parameters, "parameters", err) : STATUS_OK;
     if (status == STATUS_OK && text) status = check_text(text->xmp, "XMP", err);
-    if (status == STATUS_OK) status = format == IMAGE_PNG ? png_encode(out, image, text, err) : err->status;
+    if (status == STATUS_OK) status = (format == IMAGE_PNG ? png_encode : jpeg_encode)(out, image, text, err);
     if (status != STATUS_OK) bytes_clear(out);
     return status;
 }
