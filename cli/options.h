@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The one table of options. Parsing, range checks and help text all come from it, so they cannot disagree.
+ *
+ *     struct options options = {0};
+ *     if (!options_parse(&options, command, argc, argv)) return EXIT_USAGE;      the sentence is on stderr
+ *     if (options.given[OPTION_STEPS]) steps = (int)options.value[OPTION_STEPS].whole;
+ */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "include/limn.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+enum option_kind {
+    KIND_FLAG,  /* no argument */
+    KIND_TEXT,  /* any */
+    KIND_WHOLE, /* whole number low..high */
+    KIND_REAL,  /* decimal number low..high */
+    KIND_SIZE,  /* WIDTHxHEIGHT, each low..high */
+    KIND_BYTES, /* a number with K, M or G behind it */
+    KIND_NAME,  /* one of names(0), names(1), ... */
+};
+
+/* Bits of the commands that an option belongs to. */
+enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 16 };
+#define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
+#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH)
+
+/* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
+#define OPTION_MAP(X)                                                                                                  \
+    X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH,                                    \
+      "checkpoint file or diffusers folder (default: the pack that comes with limn)")                                  \
+    X(VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_PAINTING, "take the VAE from this file")                       \
+    X(OUTPUT, "output", 'o', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING,                                              \
+      ".png or .jpg; %d or %03d is the picture's number, {seed} its seed (default: the first free limn-0001.png)")     \
+    X(COUNT, "count", 'n', KIND_WHOLE, "N", 1, 100000, NULL, FOR_PAINTING,                                             \
+      "paint so many, with seeds that follow each other (default: 1)")                                                 \
+    X(FROM, "from", 0, KIND_TEXT, "PICTURE", 0, 0, NULL, FOR_PAINTING,                                                 \
+      "begin with the settings that this picture's metadata holds; other options override them")                       \
+    X(MASK, "mask", 0, KIND_TEXT, "MASK", 0, 0, NULL, FOR_EDIT,                                                        \
+      "white is repainted, black and transparent is kept, grey is in between; any size")                               \
+    X(MASK_BLUR, "mask-blur", 0, KIND_WHOLE, "PIXELS", 0, LIMN_MAX_MASK_BLUR, NULL, FOR_EDIT,                          \
+      "soften the mask's edge (default: 4)")                                                                           \
+    X(INVERT_MASK, "invert-mask", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_EDIT, "repaint black, keep white")               \
+    X(STRENGTH, "strength", 0, KIND_REAL, "S", 0.01, 1, NULL, FOR_EDIT | FOR_VARY,                                     \
+      "how far to go from the picture, 0.01 to 1 (default: 0.75; edit: 1)")                                            \
+    X(NEGATIVE, "negative", 0, KIND_TEXT, "TEXT", 0, 0, NULL, FOR_PAINTING, "what should not be in the picture")       \
+    X(STEPS, "steps", 0, KIND_WHOLE, "N", 1, LIMN_MAX_STEPS, NULL, FOR_PAINTING,                                       \
+      "denoising steps (default: the pack's own; 20 for checkpoints)")                                                 \
+    X(CFG, "cfg", 0, KIND_REAL, "SCALE", 1, LIMN_MAX_CFG, NULL, FOR_PAINTING,                                          \
+      "guidance: how closely to follow the prompt; 1 is none (default: the pack's own; 7.5 for checkpoints)")          \
+    X(SAMPLER, "sampler", 0, KIND_NAME, "NAME", 0, 0, limn_sampler_name, FOR_PAINTING, "one of:")                      \
+    X(SCHEDULE, "schedule", 0, KIND_NAME, "NAME", 0, 0, limn_schedule_name, FOR_PAINTING,                              \
+      "how the steps are spread over the noise levels; one of:")                                                       \
+    X(ETA, "eta", 0, KIND_REAL, "E", 0, 1, NULL, FOR_PAINTING, "noise that ddim adds back, 0 to 1 (default: 0)")       \
+    X(SEED, "seed", 's', KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                            \
+      "the same seed gives the same picture (default: a new one each time)")                                           \
+    X(SUBSEED, "subseed", 0, KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                        \
+      "seed of a second noise to mix in (default: a new one each time)")                                               \
+    X(SUBSEED_STRENGTH, "subseed-strength", 0, KIND_REAL, "S", 0, 1, NULL, FOR_PAINTING,                               \
+      "how much of the second noise, 0 to 1 (default: 0; 0.3 if --subseed is given)")                                  \
+    X(SIZE, "size", 0, KIND_SIZE, "WxH", LIMN_MIN_SIDE, LIMN_MAX_SIDE, NULL, FOR_PAINTING,                             \
+      "pixels, multiples of 8 (default: the model's own)")                                                             \
+    X(CLIP_SKIP, "clip-skip", 0, KIND_WHOLE, "N", 1, LIMN_MAX_CLIP_SKIP, NULL, FOR_PAINTING,                           \
+      "take the text states of the N-th last layer (default: the model's own)")                                        \
+    X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING,                                             \
+      "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
+    X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING,                        \
+      "what the U-Net predicts, where the file does not say; one of:")                                                 \
+    X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL, FOR_PAINTING | FOR_BENCH,                   \
+      "default: one for each processor; the picture is the same at any number")                                        \
+    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING,                                      \
+      "most memory to use, such as 3G or 800M; the VAE works in tiles if it must (default: no limit)")                 \
+    X(NO_METADATA, "no-metadata", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING,                                        \
+      "write neither the settings nor the mark that the picture is made by a model")                                   \
+    X(SHOW, "show", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING, "draw the picture in the terminal too")              \
+    X(JSON, "json", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_ALL, "write JSON to standard output, an object a line")        \
+    X(QUIET, "quiet", 'q', KIND_FLAG, NULL, 0, 0, NULL, FOR_ALL, "write nothing but errors")                           \
+    X(HELP, "help", 'h', KIND_FLAG, NULL, 0, 0, NULL, FOR_ALL, "show this")
+
+enum option {
+#define X(id, name, letter, kind, argument, low, high, names, commands, help) OPTION_##id,
+    OPTION_MAP(X)
+#undef X
+        OPTION_ROWS
+};
+
+enum { MAX_WORDS = 64 };
+
+struct options {
+    bool given[OPTION_ROWS];
+    union {
+        int64_t whole; /* KIND_WHOLE, KIND_BYTES */
+        double real;
+        const char *text; /* KIND_TEXT, KIND_NAME; borrowed from argv */
+        struct {
+            int width, height;
+        } size;
+    } value[OPTION_ROWS];
+    const char *words[MAX_WORDS]; /* what is not an option; borrowed from argv */
+    int word_count;
+};
+
+struct command {
+    const char *name;
+    unsigned bit;          /* FOR_GENERATE ...; 0: takes no options */
+    const char *arguments; /* "PROMPT" */
+    int fewest, most;      /* of those */
+    const char *summary;
+    int (*run)(const struct options *options); /* returns the exit status */
+};
+
+/* argv[0] is the first word after the command's name. False: the sentence has been written to stderr. */
+bool options_parse(struct options *options, const struct command *command, int argc, char **argv);
+/* The options of a command, each with its help, to standard output. */
+void options_print(const struct command *command);
+
+/* Writes "limn: ..." and a hint where help is to be had to stderr; returns EXIT_USAGE. */
+int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The one of names(0), names(1), ... that is most like `word`, or NULL if none is near. */
+const char *nearest_name(const char *word, const char *(*names)(int i));
+
+#endif

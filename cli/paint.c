@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What generate, edit and vary have in common.
+ */
+#define _DEFAULT_SOURCE /* getrandom */
+#include "cli/commands.h"
+#include "cli/display.h"
+#include "cli/events.h"
+#include "cli/output.h"
+#include "cli/show.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { DEFAULT_MASK_BLUR = 4 };
+
+/* A seed for those who gave none: 32 bits, short enough to be typed again. */
+static uint64_t new_seed(void)
+{
+    uint32_t seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) return 42;
+    return seed;
+}
+
+/* Each option that was given replaces what the request holds (nothing, or what --from brought). */
+static void apply_options(const struct options *options, struct limn_request *request)
+{
+    const bool *given = options->given;
+    if (given[OPTION_NEGATIVE]) request->negative = options->value[OPTION_NEGATIVE].text;
+    if (given[OPTION_STEPS]) request->steps = (int)options->value[OPTION_STEPS].whole;
+    if (given[OPTION_CFG]) request->cfg = (float)options->value[OPTION_CFG].real;
+    if (given[OPTION_SAMPLER]) request->sampler = options->value[OPTION_SAMPLER].text;
+    if (given[OPTION_SCHEDULE]) request->schedule = options->value[OPTION_SCHEDULE].text;
+    if (given[OPTION_ETA]) request->eta = (float)options->value[OPTION_ETA].real;
+    if (given[OPTION_CLIP_SKIP]) request->clip_skip = (int)options->value[OPTION_CLIP_SKIP].whole;
+    if (given[OPTION_RNG]) request->rng = options->value[OPTION_RNG].text;
+    if (given[OPTION_STRENGTH]) request->strength = (float)options->value[OPTION_STRENGTH].real;
+    if (given[OPTION_INVERT_MASK]) request->invert_mask = 1;
+    if (given[OPTION_SIZE]) {
+        request->width = options->value[OPTION_SIZE].size.width;
+        request->height = options->value[OPTION_SIZE].size.height;
+    }
+    if (given[OPTION_MASK_BLUR])
+        request->mask_blur = (int)options->value[OPTION_MASK_BLUR].whole;
+    else if (!given[OPTION_FROM])
+        request->mask_blur = DEFAULT_MASK_BLUR;
+
+    if (given[OPTION_SEED])
+        request->seed = (uint64_t)options->value[OPTION_SEED].whole;
+    else if (!given[OPTION_FROM])
+        request->seed = new_seed();
+    if (given[OPTION_SUBSEED_STRENGTH])
+        request->subseed_strength = (float)options->value[OPTION_SUBSEED_STRENGTH].real;
+    else if (given[OPTION_SUBSEED] && request->subseed_strength == 0)
+        request->subseed_strength = 0.3F;
+    if (given[OPTION_SUBSEED])
+        request->subseed = (uint64_t)options->value[OPTION_SUBSEED].whole;
+    else if (request->subseed_strength > 0 && !given[OPTION_FROM])
+        request->subseed = new_seed();
+}
+
+static enum limn_status open_model(const struct options *options, const struct limn_watch *watch,
+                                   struct limn_model **model, struct limn_error *error)
+{
+    const struct limn_model_options model_options = {
+        .path = options->given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
+        .vae = options->given[OPTION_VAE] ? options->value[OPTION_VAE].text : NULL,
+        .prediction = options->given[OPTION_PREDICTION] ? options->value[OPTION_PREDICTION].text : NULL,
+        .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
+        .max_memory = options->given[OPTION_MAX_MEMORY] ? (uint64_t)options->value[OPTION_MAX_MEMORY].whole : 0,
+        .watch = watch,
+    };
+    return limn_model_open(model, &model_options, error);
+}
+
+static void announce(const struct options *options, const struct limn_picture *picture, const char *path)
+{
+    if (options->given[OPTION_JSON]) {
+        event_write(json_pack("{s:s, s:o, s:I, s:f, s:i, s:i}", "event", "image", "path", event_text(path), "seed",
+                              (json_int_t)picture->seed, "seconds", picture->seconds, "width", picture->image.width,
+                              "height", picture->image.height));
+    } else if (!options->given[OPTION_QUIET]) {
+        printf("%s  seed %llu  %.1f s\n", path, (unsigned long long)picture->seed, picture->seconds);
+        fflush(stdout);
+    }
+    if (options->given[OPTION_SHOW]) show_picture(&picture->image, path);
+}
+
+/* A recipe names the model that made its picture; with another model the picture will not be the same. */
+static void compare_model(const struct limn_recipe *recipe, const struct limn_picture *picture,
+                          const struct limn_watch *watch)
+{
+    const char *const wanted = limn_recipe_field(recipe, "Model hash");
+    struct limn_recipe *made = NULL;
+    if (!wanted || limn_recipe_parse(&made, picture->parameters, NULL) != LIMN_OK) return;
+    const char *const used = limn_recipe_field(made, "Model hash");
+    if (used && strcmp(used, wanted) != 0) {
+        char note[256];
+        snprintf(note, sizeof note,
+                 "the picture given to --from was made by another model (hash %.20s, this one is %s)", wanted, used);
+        watch->note(watch->context, note);
+    }
+    limn_recipe_close(made);
+}
+
+static enum limn_status paint_one(const struct options *options, struct limn_model *model,
+                                  const struct limn_request *request, int number, int count, char *path,
+                                  struct limn_picture *picture, struct limn_error *error)
+{
+    const char *pattern = options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL;
+    enum limn_status status = limn_paint(model, request, picture, error);
+    if (status != LIMN_OK) return status;
+    if (!output_name(path, pattern, number, count, picture->seed)) {
+        snprintf(error->text, sizeof error->text, "the picture of seed %llu has no name to be written to",
+                 (unsigned long long)picture->seed);
+        return error->status = LIMN_IO;
+    }
+    if (options->given[OPTION_NO_METADATA]) return limn_image_write(&picture->image, path, error);
+    return limn_picture_write(picture, path, error);
+}
+
+static int paint_all(const struct options *options, struct limn_request *request, const struct limn_recipe *recipe)
+{
+    const int count = options->given[OPTION_COUNT] ? (int)options->value[OPTION_COUNT].whole : 1;
+    struct display display;
+    const struct limn_watch watch = display_watch(&display, options, count);
+    struct limn_error error = {0};
+    struct limn_model *model = NULL;
+    int finished = 0;
+    enum limn_status status = open_model(options, &watch, &model, &error);
+    request->watch = &watch;
+    while (status == LIMN_OK && finished < count) {
+        struct limn_picture picture = {0};
+        char path[OUTPUT_NAME_BYTES];
+        display.picture = finished + 1;
+        status = paint_one(options, model, request, finished + 1, count, path, &picture, &error);
+        display_clear(&display);
+        if (status == LIMN_OK) {
+            announce(options, &picture, path);
+            if (recipe && finished == 0) compare_model(recipe, &picture, &watch);
+            finished++;
+            request->seed++;
+        }
+        limn_picture_clear(&picture);
+    }
+    display_clear(&display);
+    limn_model_close(model);
+    if (status == LIMN_CANCELLED)
+        snprintf(error.text, sizeof error.text, "stopped by Ctrl-C; %d of %d pictures %s finished", finished, count,
+                 finished == 1 ? "is" : "are");
+    if (status != LIMN_OK) return report_failure(options, &error);
+    return flush_output() ? EXIT_OK : EXIT_FAILED;
+}
+
+int paint_pictures(const struct options *options, struct limn_request *request)
+{
+    if (!output_check(options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL)) return EXIT_USAGE;
+    if (options->given[OPTION_SHOW] && options->given[OPTION_JSON])
+        return usage_error("--show and --json both write to standard output; give one of them");
+
+    struct limn_error error = {0};
+    struct limn_recipe *recipe = NULL;
+    if (options->given[OPTION_FROM]) {
+        const char *path = options->value[OPTION_FROM].text;
+        if (limn_recipe_read(&recipe, path, &error) != LIMN_OK) return report_failure(options, &error);
+        const struct limn_request given = *request;
+        *request = *limn_recipe_request(recipe);
+        request->image = given.image;
+        request->mask = given.mask;
+        if (given.prompt) request->prompt = given.prompt;
+    }
+    apply_options(options, request);
+    const int exit_status = paint_all(options, request, recipe);
+    limn_recipe_close(recipe);
+    return exit_status;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * limn: from a prompt to a picture.
+ *
+ *     struct limn_error error = {0};
+ *     struct limn_model *model = NULL;
+ *     struct limn_picture picture = {0};
+ *     if (limn_model_open(&model, NULL, &error) == LIMN_OK &&
+ *         limn_paint(model, &(struct limn_request){.prompt = "a red apple", .seed = 7}, &picture, &error) == LIMN_OK &&
+ *         limn_picture_write(&picture, "apple.png", &error) == LIMN_OK)
+ *         puts("apple.png");
+ *     else
+ *         fprintf(stderr, "%s\n", error.text);
+ *     limn_picture_clear(&picture);
+ *     limn_model_close(model);
+ *
+ * The library never prints, exits or aborts, and has no mutable globals. A function that can fail returns a status and
+ * writes one sentence into the caller's `struct limn_error` (which may be NULL); what it was to fill in is then left
+ * empty. Structs without a body here are opaque and the library's; all others are the caller's, are valid when
+ * zero-initialised, and where a field says "0: ..." that is its default. Text is UTF-8. A model serves one thread at a
+ * time; different models may be used by different threads.
+ */
+#ifndef LIMN_H
+#define LIMN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LIMN_VERSION "0.1.0"
+
+const char *limn_version(void); /* of the library that is linked */
+
+/* ---- errors ---- */
+
+enum limn_status {
+    LIMN_OK,
+    LIMN_ARGUMENT, /* a value in a request is not allowed */
+    LIMN_FORMAT,   /* a file is not what it should be */
+    LIMN_IO,       /* a file could not be read or written */
+    LIMN_NO_MEMORY,
+    LIMN_UNSUPPORTED, /* a file is sound, but of a kind that limn does not run */
+    LIMN_LIMIT,       /* more memory is needed than `max_memory` allows */
+    LIMN_CANCELLED    /* a watch asked to stop */
+};
+
+enum { LIMN_ERROR_BYTES = 1024 };
+
+struct limn_error {
+    enum limn_status status;
+    char text[LIMN_ERROR_BYTES]; /* names the thing, the value and what is allowed */
+};
+
+const char *limn_status_name(enum limn_status status); /* "OK", "ARGUMENT", ... */
+
+/* ---- pictures ---- */
+
+struct limn_image {
+    int width, height;
+    int channels;    /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; 8 bits each */
+    uint8_t *pixels; /* height rows of width * channels bytes; freed by limn_image_clear */
+};
+
+/* PNG and JPEG, told apart by their first bytes. */
+enum limn_status limn_image_read(struct limn_image *image, const char *path, struct limn_error *error);
+enum limn_status limn_image_read_memory(struct limn_image *image, const void *bytes, size_t size,
+                                        struct limn_error *error);
+/* PNG or JPEG by the ending of the path. The file appears whole or not at all. */
+enum limn_status limn_image_write(const struct limn_image *image, const char *path, struct limn_error *error);
+void limn_image_clear(struct limn_image *image);
+
+/* ---- watching ---- every function may be NULL; all are called on the thread that called limn */
+
+enum limn_stage { LIMN_STAGE_LOAD, LIMN_STAGE_TEXT, LIMN_STAGE_ENCODE, LIMN_STAGE_STEP, LIMN_STAGE_DECODE };
+
+struct limn_progress {
+    enum limn_stage stage;
+    int done, total; /* steps of LIMN_STAGE_STEP; 0 of 1 and 1 of 1 for the others */
+    double seconds;  /* since the call began */
+};
+
+struct limn_watch {
+    void *context; /* handed to each function */
+    void (*progress)(void *context, const struct limn_progress *progress);
+    int (*cancelled)(void *context); /* asked between steps; not 0: stop with LIMN_CANCELLED */
+    /* Something the user should know and that is no error; one sentence without a line end. */
+    void (*note)(void *context, const char *sentence);
+    /* The picture as it is after step `step`; it is the library's, gone after the call. Each one costs a decode. */
+    void (*preview)(void *context, const struct limn_image *image, int step);
+    int preview_every; /* steps from one preview to the next; 0: none */
+};
+
+/* ---- models ---- */
+
+struct limn_model;
+
+struct limn_model_options {
+    const char *path;               /* a checkpoint file or a diffusers folder; NULL: the pack that comes with limn */
+    const char *vae;                /* a file whose VAE is used instead of the model's own; NULL: none */
+    const char *prediction;         /* "eps", "v" or "x0": what the U-Net predicts; NULL: as the file says */
+    int threads;                    /* 1..256; 0: one for each processor */
+    uint64_t max_memory;            /* bytes, weights included; 0: no limit */
+    const struct limn_watch *watch; /* borrowed for the call; may be NULL */
+};
+
+/* options may be NULL. The model's files are not needed once this returns. */
+enum limn_status limn_model_open(struct limn_model **model, const struct limn_model_options *options,
+                                 struct limn_error *error);
+void limn_model_close(struct limn_model *model); /* NULL is a no-op */
+
+/* ---- painting ---- */
+
+enum {
+    LIMN_MIN_SIDE = 16,
+    LIMN_MAX_SIDE = 4096,
+    LIMN_MAX_STEPS = 1000,
+    LIMN_MAX_CFG = 100,
+    LIMN_MAX_CLIP_SKIP = 12,
+    LIMN_MAX_MASK_BLUR = 64,
+    LIMN_MAX_THREADS = 256
+};
+
+/* Without `image` the prompt is painted from noise. With `image` it is varied: noise is added to it as far as
+ * `strength` says and taken away again. With `mask` too it is edited: only what the mask names is painted anew, the
+ * result has the size of `image`, and every pixel that the mask leaves alone is the pixel of `image`.
+ * The same request, seed and model give the same bytes, at any number of threads. */
+struct limn_request {
+    const char *prompt;     /* NULL: empty */
+    const char *negative;   /* what should not be in the picture; NULL: empty */
+    int width, height;      /* pixels, multiples of 8, 16..4096; 0: the model's own, or near the image's */
+    int steps;              /* 1..1000; 0: the model's own (20, or the pack's) */
+    float cfg;              /* guidance scale 1..100, 1: none; 0: the model's own (7.5, or the pack's) */
+    const char *sampler;    /* limn_sampler_name; NULL: the model's own (dpmpp-2m, or the pack's) */
+    const char *schedule;   /* limn_schedule_name; NULL: the sampler's own */
+    float eta;              /* 0..1: how much of DDPM's noise DDIM adds back */
+    uint64_t seed;          /* 0..2^63-1 */
+    uint64_t subseed;       /* of a second noise, mixed in on the arc (slerp) as far as ... */
+    float subseed_strength; /* ... 0..1 says */
+    int clip_skip;          /* 1..12: text states before so many last blocks' end; 0: the model's own */
+    const char *rng;        /* "philox" (torch on CUDA) or "mt19937" (torch on the CPU); NULL: philox */
+
+    const struct limn_image *image; /* borrowed; NULL: none */
+    const struct limn_image *mask;  /* borrowed, any size and channels; white: repaint, black: keep, grey: in between;
+                                       transparent: keep; NULL: none */
+    float strength;                 /* above 0, to 1: how far from `image`; 0: 0.75, and 1 with a mask */
+    int mask_blur;                  /* 0..64 pixels: standard deviation of the blur of the mask */
+    int invert_mask;                /* not 0: black is repainted */
+
+    const struct limn_watch *watch; /* borrowed; may be NULL */
+};
+
+struct limn_picture {
+    struct limn_image image;
+    char *parameters; /* how it was made, in the layout of the A1111 web UI; freed by limn_picture_clear */
+    uint64_t seed;
+    double seconds;
+};
+
+/* Paints one picture. For several, call again with seed + 1: what can be kept from one call to the next is kept. */
+enum limn_status limn_paint(struct limn_model *model, const struct limn_request *request, struct limn_picture *picture,
+                            struct limn_error *error);
+/* As limn_image_write, with `parameters` and a mark that the picture is made by a trained model (IPTC
+ * DigitalSourceType, in XMP). */
+enum limn_status limn_picture_write(const struct limn_picture *picture, const char *path, struct limn_error *error);
+void limn_picture_clear(struct limn_picture *picture);
+
+/* Names for requests and options; NULL past the last. */
+const char *limn_sampler_name(int i);
+const char *limn_schedule_name(int i);
+const char *limn_rng_name(int i);
+const char *limn_prediction_name(int i);
+
+/* ---- recipes: requests read back from pictures ---- */
+
+struct limn_recipe;
+
+/* From a picture that carries A1111 parameters, or from the text alone. Fields limn does not know are passed over. */
+enum limn_status limn_recipe_read(struct limn_recipe **recipe, const char *path, struct limn_error *error);
+enum limn_status limn_recipe_parse(struct limn_recipe **recipe, const char *parameters, struct limn_error *error);
+void limn_recipe_close(struct limn_recipe *recipe); /* NULL is a no-op */
+
+/* What follows is the recipe's, and gone with it. */
+const struct limn_request *limn_recipe_request(const struct limn_recipe *recipe);
+const char *limn_recipe_text(const struct limn_recipe *recipe);
+const char *limn_recipe_field(const struct limn_recipe *recipe, const char *name); /* "Model hash"; NULL: not there */
+
+/* ---- what is in a file ---- */
+
+struct limn_part {
+    const char *name; /* "text encoder", "U-Net", "VAE encoder", "VAE decoder" */
+    int present;
+    int tensors;
+    uint64_t parameters, bytes;
+};
+
+struct limn_dtype_count {
+    const char *name; /* "F16" */
+    int tensors;
+    uint64_t bytes;
+};
+
+enum { LIMN_PARTS = 4, LIMN_DTYPES = 16 };
+
+struct limn_info {
+    const char *path;
+    const char *format;     /* "safetensors", "pickle", "diffusers folder" */
+    const char *kind;       /* "sd1", "sd1-inpaint", "sd2", "sd2-inpaint", "pix2pix", "pack", "unknown" */
+    const char *title;      /* "Stable Diffusion 1.x" */
+    const char *prediction; /* "eps", "v", "x0"; NULL: no U-Net */
+    const char *missing;    /* "a U-Net only; needs a text encoder and a VAE"; NULL: it can paint */
+    struct limn_part parts[LIMN_PARTS];
+    struct limn_dtype_count dtypes[LIMN_DTYPES]; /* until a NULL name */
+    int tensors;
+    uint64_t parameters, bytes; /* elements of all tensors; bytes of the files */
+    int width, height;          /* of a picture, by default; 0: cannot paint */
+    /* A pack says what it knows. Lists end with NULL and are never NULL; concepts_ko[i] belongs to concepts[i]. */
+    const char *name;
+    const char *licence;
+    const char *const *concepts;
+    const char *const *concepts_ko;
+    const char *const *styles;
+    const char *const *colours;
+    const char *const *colours_ko;
+    void *memory; /* all of the above, freed by limn_info_clear */
+};
+
+/* path: NULL for the pack that comes with limn. Reads names and shapes, no weights. */
+enum limn_status limn_info_read(struct limn_info *info, const char *path, struct limn_error *error);
+void limn_info_clear(struct limn_info *info);
+
+/* ---- how fast it is ---- */
+
+struct limn_bench_options {
+    const char *model; /* for "pack-picture"; NULL: the pack that comes with limn */
+    int threads;       /* as in limn_model_options */
+    const struct limn_watch *watch;
+};
+
+struct limn_bench_result {
+    double gflop;   /* of one run, counted over the graph's products */
+    double seconds; /* of the fastest of the runs */
+    double ratio;   /* seconds / (gflop / sgemm_gflops) */
+};
+
+/* The machine's own rate of f32 matrix products in GFLOP/s (2048^3 by the BLAS that limn uses, all threads). */
+enum limn_status limn_bench_sgemm(double *gflops, const struct limn_bench_options *options, struct limn_error *error);
+/* One case by name. Weights are made up in memory where the case needs Stable Diffusion's size. */
+enum limn_status limn_bench_run(struct limn_bench_result *result, const char *name, double sgemm_gflops,
+                                const struct limn_bench_options *options, struct limn_error *error);
+const char *limn_bench_name(int i); /* NULL past the last */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
