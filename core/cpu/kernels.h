@@ -9,6 +9,10 @@
  *
  * A kernel cuts its work into tasks by shape alone, never by the number of threads, and never lets a task mix two
  * pictures of a batch: so image i of a batch has the bytes of the single image, at any thread count.
+ *
+ * `out` overlaps no input, except that it may be exactly the bytes of an input that plan_overwrites
+ * (core/tensor/plan.h) allows: for products the residual in[3], which then must be read before it is written. Only the
+ * weight of a product and the table of an embedding come as F16 or BF16; biases, norms' scales and all else are F32.
  */
 #ifndef CPU_KERNELS_H
 #define CPU_KERNELS_H
@@ -18,11 +22,11 @@
 
 struct cpu_call {
     const struct node *node;
-    void *out;                        /* f32, or i32 for a reshaped id tensor */
-    const void *in[NODE_MAX_INPUTS];  /* f32 values; weights in their node's storage dtype; NULL where missing */
-    void *work;                       /* at least as large as the slot's work function said; 64-byte aligned */
+    void *out;                       /* f32, or i32 for a reshaped id tensor */
+    const void *in[NODE_MAX_INPUTS]; /* f32 values; weights in their node's storage dtype; NULL where missing */
+    void *work;                      /* at least as large as the slot's work function said; 64-byte aligned */
     struct pool *pool;
-    struct error *err;                /* for what only the data can show: a token id outside the table */
+    struct error *err; /* for what only the data can show: a token id outside the table */
 };
 
 typedef void cpu_kernel(const struct cpu_call *call);

@@ -3,7 +3,7 @@
  * A backend is a machine that runs plans: eight functions, none optional. A graph runs on one backend; there is no
  * scheduler between backends, and an operation that a backend does not support is refused by name before anything runs.
  *
- * Nobody includes a backend's own headers. The list of backends (backend.c) names each one's open function by extern.
+ * Nobody includes a backend's own headers: BACKEND_MAP names each one's open function, NAME_backend_open.
  */
 #ifndef TENSOR_BACKEND_H
 #define TENSOR_BACKEND_H
@@ -46,7 +46,16 @@ struct backend_options {
     bool reference_only; /* CPU: only the reference kernels, for tests and doubts */
 };
 
-/* name: "cpu". The caller closes it with (*out)->f->close(*out) after everything that lives in it. */
+#define BACKEND_MAP(X) X(cpu)
+
+#define X(name)                                                                                                        \
+    MUST_CHECK enum status name##_backend_open(struct backend **out, const struct backend_options *options,            \
+                                               struct error *err);
+BACKEND_MAP(X)
+#undef X
+
+/* name: "cpu"; options: NULL for the defaults. The caller closes it with (*out)->f->close(*out) after everything that
+ * lives in it. */
 MUST_CHECK enum status backend_open(struct backend **out, const char *name, const struct backend_options *options,
                                     struct error *err);
 

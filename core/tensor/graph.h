@@ -13,6 +13,8 @@
  * Building cannot half-fail. The first error sticks in the graph, every later call returns a nil node, and exec_create
  * reports it. So builders hold no error checks. Nodes belong to the graph and die in graph_clear.
  *
+ * Values are F32; only ids are I32, and only embedding and reshape take them.
+ *
  * The set of operations is closed (OP_MAP): the gradient of each is written with operations of the set, so a backend
  * that runs the forward pass can train.
  */
@@ -25,30 +27,30 @@
 #include "core/tensor/shape.h"
 
 /* X(name, text, fewest inputs, most inputs). Optional inputs keep their place: a missing one is a NULL pointer. */
-#define OP_MAP(X)                                                                                            \
-    X(INPUT, "input", 0, 0)                                                                                  \
-    X(PARAM, "param", 0, 0)                                                                                  \
-    X(CONSTANT, "constant", 0, 0)                                                                            \
-    X(LINEAR, "linear", 2, 4)                     /* x, w, bias?, residual? */                               \
-    X(MATMUL, "matmul", 2, 2)                     /* a, b */                                                 \
-    X(CONV2D, "conv2d", 2, 4)                     /* x, w, bias?, residual? */                               \
-    X(CONV2D_TRANSPOSE, "conv2d_transpose", 2, 3) /* x, w, bias? */                                          \
-    X(GROUP_NORM, "group_norm", 1, 3)             /* x, weight?, bias? */                                    \
-    X(LAYER_NORM, "layer_norm", 1, 3)             /* x, weight?, bias? */                                    \
-    X(BATCH_NORM, "batch_norm", 5, 5)             /* x, weight, bias, running mean, running variance */      \
-    X(UNARY, "unary", 1, 1)                                                                                  \
-    X(BINARY, "binary", 2, 2)                                                                                \
-    X(SCALE, "scale", 1, 1)                                                                                  \
-    X(GEGLU, "geglu", 1, 1)                                                                                  \
-    X(ATTENTION, "attention", 3, 3)               /* q, k, v */                                              \
-    X(SOFTMAX, "softmax", 1, 1)                                                                              \
-    X(EMBEDDING, "embedding", 2, 2)               /* ids, table */                                           \
-    X(UPSAMPLE, "upsample", 1, 1)                                                                            \
-    X(AVERAGE_POOL, "average_pool", 1, 1)                                                                    \
-    X(CONCAT, "concat", 2, 2)                                                                                \
-    X(SLICE, "slice", 1, 1)                                                                                  \
-    X(RESHAPE, "reshape", 1, 1)                                                                              \
-    X(PERMUTE, "permute", 1, 1)                                                                              \
+#define OP_MAP(X)                                                                                                      \
+    X(INPUT, "input", 0, 0)                                                                                            \
+    X(PARAM, "param", 0, 0)                                                                                            \
+    X(CONSTANT, "constant", 0, 0)                                                                                      \
+    X(LINEAR, "linear", 2, 4)                     /* x, w, bias?, residual? */                                         \
+    X(MATMUL, "matmul", 2, 2)                     /* a, b */                                                           \
+    X(CONV2D, "conv2d", 2, 4)                     /* x, w, bias?, residual? */                                         \
+    X(CONV2D_TRANSPOSE, "conv2d_transpose", 2, 3) /* x, w, bias? */                                                    \
+    X(GROUP_NORM, "group_norm", 1, 3)             /* x, weight?, bias? */                                              \
+    X(LAYER_NORM, "layer_norm", 1, 3)             /* x, weight?, bias? */                                              \
+    X(BATCH_NORM, "batch_norm", 5, 5)             /* x, weight, bias, running mean, running variance */                \
+    X(UNARY, "unary", 1, 1)                                                                                            \
+    X(BINARY, "binary", 2, 2)                                                                                          \
+    X(SCALE, "scale", 1, 1)                                                                                            \
+    X(GEGLU, "geglu", 1, 1)                                                                                            \
+    X(ATTENTION, "attention", 3, 3) /* q, k, v */                                                                      \
+    X(SOFTMAX, "softmax", 1, 1)                                                                                        \
+    X(EMBEDDING, "embedding", 2, 2) /* ids, table */                                                                   \
+    X(UPSAMPLE, "upsample", 1, 1)                                                                                      \
+    X(AVERAGE_POOL, "average_pool", 1, 1)                                                                              \
+    X(CONCAT, "concat", 2, 2)                                                                                          \
+    X(SLICE, "slice", 1, 1)                                                                                            \
+    X(RESHAPE, "reshape", 1, 1)                                                                                        \
+    X(PERMUTE, "permute", 1, 1)                                                                                        \
     X(REDUCE, "reduce", 1, 1)
 
 enum op {
@@ -60,18 +62,18 @@ enum op {
 
 /* X(name, text). NONE is the identity. GELU is the erf form, GELU_TANH the tanh approximation (Hendrycks & Gimpel
  * 2016), QUICK_GELU is x*sigmoid(1.702x) as in OpenAI's CLIP. LEAKY_RELU's slope is the node's alpha. */
-#define UNARY_MAP(X)                                                                                         \
-    X(NONE, "none")                                                                                          \
-    X(SILU, "silu")                                                                                          \
-    X(GELU, "gelu")                                                                                          \
-    X(GELU_TANH, "gelu_tanh")                                                                                \
-    X(QUICK_GELU, "quick_gelu")                                                                              \
-    X(RELU, "relu")                                                                                          \
-    X(LEAKY_RELU, "leaky_relu")                                                                              \
-    X(TANH, "tanh")                                                                                          \
-    X(SIGMOID, "sigmoid")                                                                                    \
-    X(EXP, "exp")                                                                                            \
-    X(LOG, "log")                                                                                            \
+#define UNARY_MAP(X)                                                                                                   \
+    X(NONE, "none")                                                                                                    \
+    X(SILU, "silu")                                                                                                    \
+    X(GELU, "gelu")                                                                                                    \
+    X(GELU_TANH, "gelu_tanh")                                                                                          \
+    X(QUICK_GELU, "quick_gelu")                                                                                        \
+    X(RELU, "relu")                                                                                                    \
+    X(LEAKY_RELU, "leaky_relu")                                                                                        \
+    X(TANH, "tanh")                                                                                                    \
+    X(SIGMOID, "sigmoid")                                                                                              \
+    X(EXP, "exp")                                                                                                      \
+    X(LOG, "log")                                                                                                      \
     X(SQRT, "sqrt")
 
 enum unary {
@@ -103,9 +105,9 @@ struct conv {
 };
 
 struct norm {
-    int groups;      /* group norm only; divides the channels */
-    float eps;       /* > 0 */
-    enum unary act;  /* applied to the result: NONE or SILU, usually set by fusion */
+    int groups;     /* group norm only; divides the channels */
+    float eps;      /* > 0 */
+    enum unary act; /* applied to the result: NONE or SILU, usually set by fusion */
 };
 
 struct attention {
@@ -126,7 +128,9 @@ struct node {
     const char *name; /* of inputs, parameters and outputs; else NULL */
     union {
         struct {
-            enum unary act; /* y = act(x w^T + bias) + residual */
+            /* y = act(x w^T + bias) + residual; the residual has the result's shape, or is [B, 1, 1, C]: one row a
+             * picture. Activation and residual are set by fusion (core/tensor/fuse.c); the transpose has neither. */
+            enum unary act;
             struct conv conv; /* CONV2D and its transpose */
         } gemm;
         struct {
@@ -158,8 +162,8 @@ struct node {
         } reduce;
         struct {
             enum param_layout layout;
-            int64_t first_row, rows; /* a range of the checkpoint tensor's first dimension; rows 0: all of it */
-            struct weight *weight;   /* borrowed; set when the parameter is bound (core/nn/params.h) */
+            int64_t first_row, total_rows; /* rows first_row.. of a tensor of total_rows; total 0: the whole tensor */
+            struct weight *weight;         /* borrowed; set when the parameter is bound (core/nn/params.h) */
         } param;
         const float *constant; /* owned by the graph */
     } as;
@@ -173,6 +177,7 @@ struct graph {
     struct node **outputs; /* owned */
     int output_count;
     struct error error; /* the first thing that went wrong while building */
+    struct node nil;    /* what every call returns after that; its rank is 0 */
 };
 
 void graph_clear(struct graph *g);
@@ -180,7 +185,7 @@ struct node *graph_find(const struct graph *g, const char *name); /* input, para
 /* Records a builder's own complaint as the sticky error and returns the nil node. */
 struct node *graph_fail(struct graph *g, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* ---- leaves ---- names are copied */
+/* ---- leaves ---- names are copied. A parameter asked for twice is one node. */
 struct node *graph_input(struct graph *g, const char *name, enum dtype dtype, struct shape shape);
 struct node *graph_param(struct graph *g, const char *name, enum param_layout layout, struct shape shape);
 /* Rows first..first+shape[0] of the tensor `name`, whose first dimension is `total` (OpenCLIP's joined q, k, v). */

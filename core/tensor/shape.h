@@ -33,10 +33,19 @@ static inline int64_t shape_count(struct shape shape)
     return count;
 }
 
-/* Dimension i; negative i counts from the end: shape_dim(s, -1) is the channels. */
+/* Dimension i; negative i counts from the end: shape_dim(s, -1) is the channels. 0 where there is none, so that a
+ * builder may ask a nil node. */
 static inline int64_t shape_dim(struct shape shape, int i)
 {
-    return shape.dim[i < 0 ? shape.rank + i : i];
+    if (i < 0) i += shape.rank;
+    return i < 0 || i >= shape.rank ? 0 : shape.dim[i];
+}
+
+/* How many rows of the last dimension there are. */
+static inline int64_t shape_rows(struct shape shape)
+{
+    const int64_t channels = shape_dim(shape, -1);
+    return channels ? shape_count(shape) / channels : 0;
 }
 
 static inline bool shape_equal(struct shape a, struct shape b)
@@ -46,6 +55,9 @@ static inline bool shape_equal(struct shape a, struct shape b)
         if (a.dim[i] != b.dim[i]) return false;
     return true;
 }
+
+/* Rank 1..4, every dimension at least 1, at most 2^40 elements: so bytes and offsets never overflow. */
+bool shape_valid(struct shape shape);
 
 enum { SHAPE_TEXT_BYTES = 96 };
 

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPU as a backend: buffers are blocks of memory, and running a plan is calling the table's kernels in order.
+ */
+#include "core/cpu/kernels.h"
+#include "core/tensor/exec.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct buffer {
+    char *bytes; /* owned */
+    size_t size;
+};
+
+struct cpu_backend {
+    struct backend base;
+    struct pool *pool; /* owned */
+    struct cpu_kernels kernels;
+};
+
+static struct cpu_backend *cpu(struct backend *b)
+{
+    return (struct cpu_backend *)b;
+}
+
+static void free_buffer(struct backend *b, struct buffer *buffer)
+{
+    (void)b;
+    if (!buffer) return;
+    memory_free(buffer->bytes);
+    memory_free(buffer);
+}
+
+static struct buffer *alloc_buffer(struct backend *b, size_t bytes, struct error *err)
+{
+    struct buffer *buffer = memory_alloc(sizeof *buffer);
+    if (buffer) *buffer = (struct buffer){.bytes = memory_alloc_raw(bytes), .size = bytes};
+    if (!buffer || !buffer->bytes) {
+        fail_no_memory(err, "values", bytes);
+        free_buffer(b, buffer);
+        return NULL;
+    }
+    return buffer;
+}
+
+static enum status upload(struct backend *b, struct buffer *to, size_t offset, const void *from, size_t bytes,
+                          struct error *err)
+{
+    (void)b, (void)err;
+    assert(offset <= to->size && bytes <= to->size - offset);
+    memcpy(to->bytes + offset, from, bytes);
+    return STATUS_OK;
+}
+
+static enum status download(struct backend *b, void *to, const struct buffer *from, size_t offset, size_t bytes,
+                            struct error *err)
+{
+    (void)b, (void)err;
+    assert(offset <= from->size && bytes <= from->size - offset);
+    memcpy(to, from->bytes + offset, bytes);
+    return STATUS_OK;
+}
+
+/* A product's weight or an embedding's table may be stored as halves, an embedding's ids and what becomes of them by
+ * reshaping are I32; all else is F32. */
+static bool dtype_fits(const struct node *node, int i)
+{
+    const enum dtype dtype = node->input[i]->dtype;
+    switch (node->op) {
+    case OP_EMBEDDING:
+        if (i == 0) return dtype == DTYPE_I32;
+        return dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+    case OP_LINEAR:
+    case OP_CONV2D:
+    case OP_CONV2D_TRANSPOSE: return dtype == DTYPE_F32 || (i == 1 && (dtype == DTYPE_F16 || dtype == DTYPE_BF16));
+    case OP_RESHAPE: return dtype == node->dtype;
+    default: return dtype == DTYPE_F32;
+    }
+}
+
+static bool supports(struct backend *b, const struct node *node, size_t *work)
+{
+    const struct cpu_slot *slot = &cpu(b)->kernels.slot[node->op];
+    if (!slot->run) return false;
+    for (int i = 0; i < node->inputs; i++)
+        if (node->input[i] && !dtype_fits(node, i)) return false;
+    if (work) *work = slot->work ? slot->work(node, pool_threads(cpu(b)->pool)) : 0;
+    return true;
+}
+
+static const void *address(const struct plan *plan, const struct buffer *arena, const struct node *node)
+{
+    if (!node) return NULL;
+    if (node->op == OP_PARAM) return node->as.param.weight->buffer->bytes + node->as.param.weight->offset;
+    return arena->bytes + plan->offsets[node->index];
+}
+
+static enum status run(struct backend *b, const struct plan *plan, struct buffer *arena, struct error *err)
+{
+    assert(arena->size >= plan->bytes);
+    for (int i = 0; i < plan->count; i++) {
+        const struct plan_step *step = &plan->steps[i];
+        struct cpu_call call = {
+            .node = step->node,
+            .out = arena->bytes + step->offset,
+            .work = step->work ? arena->bytes + step->work_offset : NULL,
+            .pool = cpu(b)->pool,
+            .err = err,
+        };
+        for (int j = 0; j < step->node->inputs; j++) call.in[j] = address(plan, arena, step->node->input[j]);
+        cpu(b)->kernels.slot[step->node->op].run(&call);
+        if (err->status != STATUS_OK) return err->status;
+    }
+    return STATUS_OK;
+}
+
+static enum status wait(struct backend *b, struct error *err)
+{
+    (void)b;
+    return err->status;
+}
+
+static void close(struct backend *b)
+{
+    if (!b) return;
+    pool_destroy(cpu(b)->pool);
+    memory_free(b);
+}
+
+static const struct backend_functions functions = {
+    .name = "cpu",
+    .alloc = alloc_buffer,
+    .free = free_buffer,
+    .upload = upload,
+    .download = download,
+    .supports = supports,
+    .run = run,
+    .wait = wait,
+    .close = close,
+};
+
+enum status cpu_backend_open(struct backend **out, const struct backend_options *options, struct error *err)
+{
+    *out = NULL;
+    struct cpu_backend *backend = memory_alloc(sizeof *backend);
+    if (!backend) return fail_no_memory(err, "the CPU backend", sizeof *backend);
+    backend->base.f = &functions;
+    cpu_kernels_best(&backend->kernels, options->reference_only);
+    const enum status status = pool_create(&backend->pool, options->threads, err);
+    if (status != STATUS_OK) {
+        close(&backend->base);
+        return status;
+    }
+    *out = &backend->base;
+    return STATUS_OK;
+}

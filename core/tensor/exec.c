@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/tensor/exec.h"
+
+#include <assert.h>
+
+struct exec {
+    struct graph *graph;     /* borrowed */
+    struct backend *backend; /* borrowed */
+    struct plan *plan;       /* owned */
+    struct buffer *arena;    /* owned */
+};
+
+void exec_destroy(struct exec *exec)
+{
+    if (!exec) return;
+    exec->backend->f->free(exec->backend, exec->arena);
+    plan_destroy(exec->plan);
+    memory_free(exec);
+}
+
+size_t exec_bytes(const struct exec *exec)
+{
+    return exec->plan->bytes;
+}
+
+static size_t node_bytes(const struct node *node)
+{
+    return (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+}
+
+static enum status check_bound(const struct plan *plan, struct error *err)
+{
+    for (int i = 0; i < plan->count; i++)
+        for (int j = 0; j < plan->steps[i].node->inputs; j++) {
+            const struct node *in = plan->steps[i].node->input[j];
+            if (in && in->op == OP_PARAM && !in->as.param.weight)
+                return fail(err, STATUS_ARGUMENT, "the parameter '%s' is not bound to a weight", in->name);
+        }
+    return STATUS_OK;
+}
+
+static enum status upload_constants(struct exec *exec, struct error *err)
+{
+    struct backend *b = exec->backend;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < exec->graph->count && status == STATUS_OK; i++) {
+        const struct node *node = exec->graph->nodes[i];
+        if (node->op != OP_CONSTANT || exec->plan->offsets[i] == SIZE_MAX) continue;
+        status = b->f->upload(b, exec->arena, exec->plan->offsets[i], node->as.constant, node_bytes(node), err);
+    }
+    return status;
+}
+
+static enum status prepare(struct exec *exec, size_t limit, struct error *err)
+{
+    const double mib = 1024.0 * 1024.0;
+    enum status status = plan_create(&exec->plan, exec->graph, exec->backend, err);
+    if (status == STATUS_OK) status = check_bound(exec->plan, err);
+    if (status != STATUS_OK) return status;
+    const size_t bytes = exec->plan->bytes;
+    if (limit && bytes > limit)
+        return fail(err, STATUS_LIMIT,
+                    "this needs %.1f MiB of working memory and the limit is %.1f MiB; raise the limit, or make the "
+                    "picture smaller or fewer at a time",
+                    (double)bytes / mib, (double)limit / mib);
+    exec->arena = exec->backend->f->alloc(exec->backend, bytes, err);
+    if (!exec->arena) return err->status;
+    return upload_constants(exec, err);
+}
+
+enum status exec_create(struct exec **out, struct graph *graph, struct backend *backend, size_t limit,
+                        struct error *err)
+{
+    *out = NULL;
+    struct exec *exec = memory_alloc(sizeof *exec);
+    if (!exec) return fail_no_memory(err, "a run", sizeof *exec);
+    *exec = (struct exec){.graph = graph, .backend = backend};
+    const enum status status = prepare(exec, limit, err);
+    if (status == STATUS_OK) {
+        *out = exec;
+    } else {
+        exec_destroy(exec);
+    }
+    return status;
+}
+
+enum status exec_write(struct exec *exec, const char *input, const void *values, struct error *err)
+{
+    const struct node *node = graph_find(exec->graph, input);
+    if (!node || node->op != OP_INPUT) return fail(err, STATUS_ARGUMENT, "the graph has no input '%s'", input);
+    const size_t offset = exec->plan->offsets[node->index];
+    if (offset == SIZE_MAX) return STATUS_OK; /* No output depends on it. */
+    return exec->backend->f->upload(exec->backend, exec->arena, offset, values, node_bytes(node), err);
+}
+
+enum status exec_run(struct exec *exec, struct error *err)
+{
+    const enum status status = exec->backend->f->run(exec->backend, exec->plan, exec->arena, err);
+    return status == STATUS_OK ? exec->backend->f->wait(exec->backend, err) : status;
+}
+
+static const struct node *find_output(const struct graph *g, const char *name)
+{
+    const struct node *node = graph_find(g, name);
+    for (int i = 0; i < g->output_count; i++)
+        if (g->outputs[i] == node) return node;
+    return NULL;
+}
+
+enum status exec_read(struct exec *exec, const char *output, float *values, struct error *err)
+{
+    const struct node *node = find_output(exec->graph, output);
+    if (!node) return fail(err, STATUS_ARGUMENT, "the graph has no output '%s'", output);
+    const size_t offset = exec->plan->offsets[node->index];
+    return exec->backend->f->download(exec->backend, values, exec->arena, offset, node_bytes(node), err);
+}
