@@ -13,8 +13,7 @@
 #include "core/tensor/graph.h"
 
 struct node *nn_linear(struct graph *g, struct node *x, int64_t out, const char *format, ...) PRINTF_LIKE(4, 5);
-struct node *nn_linear_no_bias(struct graph *g, struct node *x, int64_t out, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+struct node *nn_linear_no_bias(struct graph *g, struct node *x, int64_t out, const char *format, ...) PRINTF_LIKE(4, 5);
 struct node *nn_conv2d(struct graph *g, struct node *x, int64_t out, int kernel, struct conv conv, const char *format,
                        ...) PRINTF_LIKE(6, 7);
 struct node *nn_group_norm(struct graph *g, struct node *x, struct norm norm, const char *format, ...)
