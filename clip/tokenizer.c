@@ -6,6 +6,7 @@
  */
 #include "clip/tokenizer.h"
 
+#include "clip/text.h"
 #include "core/base/memory.h"
 
 #include <assert.h>
@@ -85,36 +86,11 @@ struct token_names tokenizer_names(const struct tokenizer *tokenizer)
     return tokenizer->names;
 }
 
-enum status tokenizer_check(const char *text, size_t bytes, struct error *err)
-{
-    if (bytes > TOKENIZER_MAX_BYTES)
-        return fail(err, STATUS_ARGUMENT, "the prompt is %zu bytes long; at most %d are allowed", bytes,
-                    TOKENIZER_MAX_BYTES);
-    for (size_t at = 0; at < bytes;) {
-        int32_t letter = 0;
-        const utf8proc_ssize_t length =
-            utf8proc_iterate((const uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &letter);
-        if (length <= 0)
-            return fail(err, STATUS_ARGUMENT, "the prompt is not valid UTF-8: byte 0x%02x at offset %zu",
-                        (unsigned)(unsigned char)text[at], at);
-        at += (size_t)length;
-    }
-    return STATUS_OK;
-}
-
-/* Unicode's property White_Space. */
-static bool is_space(int32_t letter)
-{
-    return (letter >= 0x09 && letter <= 0x0d) || letter == 0x20 || letter == 0x85 || letter == 0xa0 ||
-           letter == 0x1680 || (letter >= 0x2000 && letter <= 0x200a) || letter == 0x2028 || letter == 0x2029 ||
-           letter == 0x202f || letter == 0x205f || letter == 0x3000;
-}
-
 /* One letter, spaces and lower case applied, as UTF-8 at out; returns its length. The capital I with a dot is the one
  * letter whose lower case, without a look at its neighbours, is two: an i and U+0307. */
 static size_t put_letter(int32_t letter, uint8_t *out)
 {
-    if (is_space(letter)) letter = ' ';
+    if (text_is_space(letter)) letter = ' ';
     if (letter != 0x130) return (size_t)utf8proc_encode_char(utf8proc_tolower(letter), out);
     memcpy(out, "i\xcc\x87", 3);
     return 3;
@@ -126,7 +102,7 @@ static enum status normalise(const char *text, size_t bytes, char **out, size_t 
     const utf8proc_option_t nfc = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
     const uint8_t *utf8 = (const uint8_t *)text;
     const utf8proc_ssize_t most = utf8proc_decompose(utf8, (utf8proc_ssize_t)bytes, NULL, 0, nfc);
-    assert(most >= 0); /* tokenizer_check has seen the text */
+    assert(most >= 0); /* text_check has seen the text */
     /* A letter takes at most 4 bytes of UTF-8, also in lower case. They are written over the letters already read. */
     int32_t *letters = memory_alloc_raw((size_t)most * sizeof *letters);
     if (!letters) return fail_no_memory(err, "a prompt", (size_t)most * sizeof *letters);
@@ -197,7 +173,7 @@ static enum status encode_normalised(const struct tokenizer *t, const char *text
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t bytes, struct tokens *out,
                              struct error *err)
 {
-    enum status status = tokenizer_check(text, bytes, err);
+    enum status status = text_check(text, bytes, err);
     char *normal = NULL;
     size_t normal_bytes = 0;
     if (status == STATUS_OK) status = normalise(text, bytes, &normal, &normal_bytes, err);

@@ -15,8 +15,6 @@
 
 #include "clip/merges.h"
 
-enum { TOKENIZER_MAX_BYTES = 32 * 1024 }; /* of one text */
-
 struct tokenizer;
 
 /* merges: NULL for CLIP's published table, or the text of a model's own (see clip/merges.h), read once. */
@@ -31,10 +29,7 @@ struct token_names {
 };
 struct token_names tokenizer_names(const struct tokenizer *tokenizer);
 
-/* STATUS_ARGUMENT if the text is too long or not valid UTF-8; the sentence names the offset of the first bad byte. */
-MUST_CHECK enum status tokenizer_check(const char *text, size_t bytes, struct error *err);
-
-/* Appends the text's ids, without start and end. Fails as tokenizer_check does. */
+/* Appends the text's ids, without start and end. Fails as text_check does (clip/text.h). */
 MUST_CHECK enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t bytes,
                                         struct tokens *out, struct error *err);
 

@@ -2,6 +2,7 @@
  *
  * The tokenizer against the ids of Hugging Face's (tests/golden/README.md), its limits, and merges that lie.
  */
+#include "clip/text.h"
 #include "clip/tokenizer.h"
 
 #include "core/base/memory.h"
@@ -146,14 +147,14 @@ static void test_long_text(void **state)
 {
     struct error err = {0};
     struct tokens tokens = {0};
-    char *text = memory_alloc(TOKENIZER_MAX_BYTES + 1);
+    char *text = memory_alloc(TEXT_MAX_BYTES + 1);
     assert_non_null(text);
-    for (size_t i = 0; i < TOKENIZER_MAX_BYTES; i += 2) /* U+0301 (class 230), then U+0323 (class 220) */
-        memcpy(text + i, i < TOKENIZER_MAX_BYTES / 2 ? "\xcc\x81" : "\xcc\xa3", 2);
-    assert_int_equal(tokenizer_encode(*state, text, TOKENIZER_MAX_BYTES, &tokens, &err), STATUS_OK);
+    for (size_t i = 0; i < TEXT_MAX_BYTES; i += 2) /* U+0301 (class 230), then U+0323 (class 220) */
+        memcpy(text + i, i < TEXT_MAX_BYTES / 2 ? "\xcc\x81" : "\xcc\xa3", 2);
+    assert_int_equal(tokenizer_encode(*state, text, TEXT_MAX_BYTES, &tokens, &err), STATUS_OK);
     assert_true(tokens.count > 0);
-    assert_int_equal(tokenizer_encode(*state, text, TOKENIZER_MAX_BYTES + 1, &tokens, &err), STATUS_ARGUMENT);
-    assert_string_equal(err.text, "the prompt is 32769 bytes long; at most 32768 are allowed");
+    assert_int_equal(tokenizer_encode(*state, text, TEXT_MAX_BYTES + 1, &tokens, &err), STATUS_ARGUMENT);
+    assert_string_equal(err.text, "the prompt is 16385 bytes long; at most 16384 are allowed");
     memory_free(text);
     tokens_clear(&tokens);
 }
