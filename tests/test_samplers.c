@@ -408,6 +408,24 @@ static void memory_may_run_out(void **state)
     schedule_clear(&schedule);
 }
 
+/* Song et al. 2023's boundary: at time 0 the latent passes unchanged. Only a short schedule shows it, since c_skip
+ * falls with the square of the time. */
+static void lcm_keeps_the_boundary(void **state)
+{
+    (void)state;
+    struct schedule_options options = SCHEDULE_STABLE_DIFFUSION;
+    struct schedule schedule;
+    struct error err = {0};
+    options.train_steps = 50;
+    assert_int_equal(schedule_init(&schedule, &options, &err), STATUS_OK);
+    struct sampler *s = make(&schedule, (struct sampler_options){.name = "lcm", .steps = 50, .values = N});
+    const struct sampler_step *last = sampler_step_at(s, 49);
+    assert_true(last->time == 0 && last->keep == 1 && last->data == 0);
+    assert_true(fabs(last[-1].keep / last->alpha - 0.25 / 100.25) < 1e-9);
+    sampler_destroy(s);
+    schedule_clear(&schedule);
+}
+
 /* ---- first noise ---- */
 
 static void noise_is_channels_last(void **state)
@@ -476,6 +494,7 @@ int main(void)
         cmocka_unit_test(strength_leaves_out_the_front),
         cmocka_unit_test(added_noise_has_the_steps_level),
         cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(lcm_keeps_the_boundary),
         cmocka_unit_test(memory_may_run_out),
         cmocka_unit_test(noise_is_channels_last),
         cmocka_unit_test(subseed_is_the_web_uis),
