@@ -29,43 +29,6 @@ const char *limn_rng_name(int i)
     static const char *n[] = {"philox", "mt19937"};
     return i < 2 ? n[i] : NULL;
 }
-const char *limn_prediction_name(int i)
-{
-    static const char *n[] = {"eps", "v", "x0"};
-    return i < 3 ? n[i] : NULL;
-}
-enum limn_status limn_recipe_read(struct limn_recipe **r, const char *p, struct limn_error *e)
-{
-    (void)r;
-    (void)p;
-    return later(e);
-}
-enum limn_status limn_recipe_parse(struct limn_recipe **r, const char *p, struct limn_error *e)
-{
-    (void)r;
-    (void)p;
-    return later(e);
-}
-void limn_recipe_close(struct limn_recipe *r)
-{
-    (void)r;
-}
-const struct limn_request *limn_recipe_request(const struct limn_recipe *r)
-{
-    (void)r;
-    return NULL;
-}
-const char *limn_recipe_text(const struct limn_recipe *r)
-{
-    (void)r;
-    return NULL;
-}
-const char *limn_recipe_field(const struct limn_recipe *r, const char *n)
-{
-    (void)r;
-    (void)n;
-    return NULL;
-}
 enum limn_status limn_info_read(struct limn_info *i, const char *p, struct limn_error *e)
 {
     (void)i;
