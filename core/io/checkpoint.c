@@ -2,8 +2,10 @@
 #include "core/io/checkpoint.h"
 
 #include "core/io/checkpoint_build.h"
+#include "core/io/folder.h"
 #include "core/io/quote.h"
 #include "core/io/safetensors.h"
+#include "core/io/torch_file.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -119,45 +121,52 @@ static const char *mistaken_for(const unsigned char *bytes, size_t size)
 enum status checkpoint_read_memory(struct checkpoint *c, const unsigned char *bytes, size_t size, const char *name,
                                    const char *prefix, struct error *err)
 {
+    c->format = CHECKPOINT_SAFETENSORS;
     if (safetensors_recognise(bytes, size)) return safetensors_read(c, bytes, size, name, prefix, err);
+    c->format = CHECKPOINT_PICKLE;
+    if (torch_zip_recognise(bytes, size)) return torch_zip_read(c, bytes, size, name, prefix, err);
+    if (torch_legacy_recognise(bytes, size)) return torch_legacy_read(c, bytes, size, name, prefix, err);
     const char *mistake = mistaken_for(bytes, size);
     if (mistake) return fail(err, STATUS_FORMAT, "%s: %s", name, mistake);
     return fail(err, STATUS_FORMAT,
                 "%s: is not a model file; .safetensors, .ckpt, .pth and diffusers folders can be read", name);
 }
 
-enum status checkpoint_open_memory(struct checkpoint **out, const void *bytes, size_t size, const char *name,
-                                   struct error *err)
+static enum status read_path(struct checkpoint *c, const char *path, struct error *err)
+{
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return folder_read(c, path, err);
+    struct mapped_file file;
+    const enum status status = checkpoint_map(c, path, &file, err);
+    return status != STATUS_OK ? status : checkpoint_read_memory(c, file.bytes, file.size, path, "", err);
+}
+
+/* bytes NULL: reads what is at the path `name`. */
+static enum status open_from(struct checkpoint **out, const void *bytes, size_t size, const char *name,
+                             struct error *err)
 {
     *out = NULL;
     struct checkpoint *c = memory_alloc(sizeof *c);
     if (!c) return fail_no_memory(err, name, sizeof *c);
-    c->file_bytes = size;
-    enum status status = checkpoint_read_memory(c, bytes, size, name, "", err);
+    c->file_bytes = bytes ? size : 0;
+    enum status status = bytes ? checkpoint_read_memory(c, bytes, size, name, "", err) : read_path(c, name, err);
     if (status == STATUS_OK) status = checkpoint_finish(c, name, err);
-    if (status != STATUS_OK) {
+    if (status == STATUS_OK)
+        *out = c;
+    else
         checkpoint_close(c);
-        return status;
-    }
-    *out = c;
-    return STATUS_OK;
+    return status;
+}
+
+enum status checkpoint_open_memory(struct checkpoint **out, const void *bytes, size_t size, const char *name,
+                                   struct error *err)
+{
+    return open_from(out, bytes, size, name, err);
 }
 
 enum status checkpoint_open(struct checkpoint **out, const char *path, struct error *err)
 {
-    *out = NULL;
-    struct checkpoint *c = memory_alloc(sizeof *c);
-    if (!c) return fail_no_memory(err, path, sizeof *c);
-    struct mapped_file file;
-    enum status status = checkpoint_map(c, path, &file, err);
-    if (status == STATUS_OK) status = checkpoint_read_memory(c, file.bytes, file.size, path, "", err);
-    if (status == STATUS_OK) status = checkpoint_finish(c, path, err);
-    if (status != STATUS_OK) {
-        checkpoint_close(c);
-        return status;
-    }
-    *out = c;
-    return STATUS_OK;
+    return open_from(out, NULL, 0, path, err);
 }
 
 void checkpoint_close(struct checkpoint *c)
