@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The text half of CLIP (Radford et al. 2021, arXiv 2103.00020), whose states condition a denoiser: OpenAI's ViT-L/14
+ * as SD 1.x has it, OpenCLIP's ViT-H as SD 2.x has it, and towers of other sizes in either layout.
+ *
+ *     text_config_detect(&config, checkpoint, &err);
+ *     struct node *states = text_tower_build(&graph, &config, ids, 0);
+ *
+ *     ids     I32 [B, config.length]
+ *     states  [B, config.length, config.width]      after the final layer norm
+ */
+#ifndef CLIP_TEXT_TOWER_H
+#define CLIP_TEXT_TOWER_H
+
+#include "core/io/checkpoint.h"
+#include "core/tensor/graph.h"
+
+enum { TEXT_MAX_LAYERS = 256, TEXT_MAX_WIDTH = 16384, TEXT_MAX_LENGTH = 4096, TEXT_MAX_VOCABULARY = 1 << 20 };
+
+/* Where a checkpoint keeps the tower: Hugging Face's names under cond_stage_model.transformer.text_model, or OpenCLIP's
+ * under cond_stage_model.model, with q, k and v in one tensor. Diffusers folders have the first after clip_rename. */
+enum text_layout { TEXT_LAYOUT_HF, TEXT_LAYOUT_OPENCLIP };
+
+struct text_config {
+    enum text_layout layout;
+    int vocabulary, length, width, mlp_width;
+    int layers;  /* that the checkpoint holds */
+    int missing; /* layers cut off at the end before it was saved: 1 in diffusers' folders of SD 2.x, else 0 */
+    /* Not in any tensor: from text_encoder/config.json or the pack's own metadata, else heads of 64 and, as published,
+     * GELU for OpenCLIP's towers and quick-GELU for others. A caller who knows better writes over them. */
+    int heads;
+    enum unary activation;
+    bool pad_zero; /* SD 2.x: a prompt is padded with id 0; else with the end token */
+};
+
+bool text_present(const struct checkpoint *checkpoint);
+MUST_CHECK enum status text_config_detect(struct text_config *config, const struct checkpoint *checkpoint,
+                                          struct error *err);
+
+/* The layers that a clip skip leaves, counted in the tower as published: 1 is all of them, 2 leaves out the last one,
+ * and so on; 0 is what the model was trained with, 1 for SD 1.x and 2 for SD 2.x. Returns 0 if there is no such layer
+ * here. */
+int text_tower_layers(const struct text_config *config, int clip_skip);
+
+/* Only the layers that are needed are built. The final norm follows whichever is the last (as in the web UI, and in
+ * diffusers). A clip skip without a layer sticks in the graph as STATUS_ARGUMENT. */
+struct node *text_tower_build(struct graph *g, const struct text_config *config, struct node *ids, int clip_skip);
+
+/* For checkpoint_rename: names of diffusers folders ("text_encoder/text_model.") and of files that leave "text_model."
+ * or its prefix out, to SD 1.x's own. */
+bool text_rename(const char *old, char out[CHECKPOINT_NAME_BYTES]);
+
+#endif
