@@ -18,7 +18,7 @@
 #include "core/io/checkpoint.h"
 #include "core/tensor/graph.h"
 
-enum { UNET_MAX_LEVELS = 8, UNET_MAX_BLOCKS = 8, UNET_MAX_DEPTH = 32, UNET_MAX_WIDTH = 16384 };
+enum { UNET_MAX_LEVELS = 8, UNET_MAX_BLOCKS = 8, UNET_MAX_DEPTH = 32 };
 
 struct unet_config {
     int in_channels; /* 4; 9 for inpainting models: latent, mask, masked latent; 8 for InstructPix2Pix */

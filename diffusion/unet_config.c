@@ -3,49 +3,19 @@
  * Reading a U-Net's plan off its tensors. The numbers come from a file, so each is bounded before it is used; whether
  * the tensors really fit together is found when they are bound to the graph.
  */
+#include "diffusion/detect.h"
 #include "diffusion/unet.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #define UNET "model.diffusion_model."
-
-/* The tensor if it is there with `rank` dimensions (0: any). */
-static const struct tensor *find(const struct checkpoint *checkpoint, int rank, const char *format, ...)
-    PRINTF_LIKE(3, 4);
-
-static const struct tensor *find(const struct checkpoint *checkpoint, int rank, const char *format, ...)
-{
-    char name[128];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(name, sizeof name, format, list);
-    va_end(list);
-    const struct tensor *t = checkpoint_find(checkpoint, name);
-    return t != NULL && (rank == 0 || t->rank == rank) ? t : NULL;
-}
-
-/* Dimension `at` of a tensor that must be there. */
-static enum status dimension(const struct checkpoint *checkpoint, const char *name, int rank, int at, int *out,
-                             struct error *err)
-{
-    const struct tensor *t = checkpoint_find(checkpoint, name);
-    if (t == NULL) return fail(err, STATUS_FORMAT, "the U-Net lacks the tensor '%s'", name);
-    if (t->rank != rank)
-        return fail(err, STATUS_FORMAT, "tensor '%s' has %d dimensions and must have %d", name, t->rank, rank);
-    if (t->dim[at] < 1 || t->dim[at] > UNET_MAX_WIDTH)
-        return fail(err, STATUS_FORMAT, "tensor '%s' is %lld wide; 1 to %d are allowed", name, (long long)t->dim[at],
-                    UNET_MAX_WIDTH);
-    *out = (int)t->dim[at];
-    return STATUS_OK;
-}
 
 /* Transformer blocks in a row after `prefix`. */
 static int count_depth(const struct checkpoint *checkpoint, const char *prefix)
 {
     int depth = 0;
     while (depth <= UNET_MAX_DEPTH &&
-           find(checkpoint, 0, "%s.transformer_blocks.%d.norm1.weight", prefix, depth) != NULL)
+           detect_find(checkpoint, "%s.transformer_blocks.%d.norm1.weight", prefix, depth) != NULL)
         depth++;
     return depth;
 }
@@ -56,10 +26,10 @@ static enum status read_level(struct unet_config *c, const struct checkpoint *ch
     const int level = c->levels;
     int blocks = 0;
     char name[128];
-    for (; find(checkpoint, 0, UNET "input_blocks.%d.0.in_layers.2.weight", *n) != NULL; (*n)++, blocks++) {
+    for (; detect_find(checkpoint, UNET "input_blocks.%d.0.in_layers.2.weight", *n) != NULL; (*n)++, blocks++) {
         int width = 0;
-        snprintf(name, sizeof name, UNET "input_blocks.%d.0.in_layers.2.weight", *n);
-        const enum status status = dimension(checkpoint, name, 4, 0, &width, err);
+        const enum status status = detect_dimension(checkpoint, (struct dimension){"the U-Net", 4, 0, &width}, err,
+                                                    UNET "input_blocks.%d.0.in_layers.2.weight", *n);
         if (status != STATUS_OK) return status;
         snprintf(name, sizeof name, UNET "input_blocks.%d.1", *n);
         const int depth = count_depth(checkpoint, name);
@@ -88,7 +58,7 @@ static enum status read_levels(struct unet_config *c, const struct checkpoint *c
     for (int n = 1;; n++) {
         const enum status status = read_level(c, checkpoint, &n, err);
         if (status != STATUS_OK) return status;
-        if (find(checkpoint, 0, UNET "input_blocks.%d.0.op.weight", n) == NULL) return STATUS_OK;
+        if (detect_find(checkpoint, UNET "input_blocks.%d.0.op.weight", n) == NULL) return STATUS_OK;
         if (c->levels == UNET_MAX_LEVELS)
             return fail(err, STATUS_UNSUPPORTED, "the U-Net has more than %d levels", UNET_MAX_LEVELS);
     }
@@ -101,40 +71,40 @@ static enum status read_context(struct unet_config *c, const struct checkpoint *
     if (c->middle_depth < 1 || c->middle_depth > UNET_MAX_DEPTH)
         return fail(err, STATUS_UNSUPPORTED, "the U-Net has %d transformer blocks in its middle; 1 to %d are allowed",
                     c->middle_depth, UNET_MAX_DEPTH);
-    return dimension(checkpoint, UNET "middle_block.1.transformer_blocks.0.attn2.to_k.weight", 2, 1, &c->context_width,
-                     err);
+    return detect_dimension(checkpoint, (struct dimension){"the U-Net", 2, 1, &c->context_width}, err,
+                            UNET "middle_block.1.transformer_blocks.0.attn2.to_k.weight");
 }
 
 bool unet_present(const struct checkpoint *checkpoint)
 {
-    return find(checkpoint, 4, UNET "input_blocks.0.0.weight") != NULL;
+    return detect_find(checkpoint, UNET "input_blocks.0.0.weight") != NULL;
 }
 
 enum status unet_config_detect(struct unet_config *config, const struct checkpoint *checkpoint, struct error *err)
 {
     struct unet_config c = {.groups = 32};
     *config = c;
-    if (find(checkpoint, 0, UNET "label_emb.0.0.weight") != NULL)
+    if (detect_find(checkpoint, UNET "label_emb.0.0.weight") != NULL)
         return fail(err, STATUS_UNSUPPORTED,
                     "this U-Net is conditioned on sizes or image embeddings too (SDXL, unCLIP); SD 1.x and 2.x are "
                     "supported");
     const struct {
         const char *name;
-        int rank, at;
-        int *out;
-    } wanted[] = {
-        {UNET "input_blocks.0.0.weight", 4, 0, &c.model_channels},
-        {UNET "input_blocks.0.0.weight", 4, 1, &c.in_channels},
-        {UNET "time_embed.0.weight", 2, 0, &c.time_width},
-        {UNET "out.2.weight", 4, 0, &c.out_channels},
+        struct dimension wanted;
+    } plain[] = {
+        {"input_blocks.0.0.weight", {"the U-Net", 4, 0, &c.model_channels}},
+        {"input_blocks.0.0.weight", {"the U-Net", 4, 1, &c.in_channels}},
+        {"time_embed.0.weight", {"the U-Net", 2, 0, &c.time_width}},
+        {"out.2.weight", {"the U-Net", 4, 0, &c.out_channels}},
     };
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && status == STATUS_OK; i++)
-        status = dimension(checkpoint, wanted[i].name, wanted[i].rank, wanted[i].at, wanted[i].out, err);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain && status == STATUS_OK; i++)
+        status = detect_dimension(checkpoint, plain[i].wanted, err, UNET "%s", plain[i].name);
     if (status == STATUS_OK) status = read_levels(&c, checkpoint, err);
     if (status == STATUS_OK) status = read_context(&c, checkpoint, err);
     if (status != STATUS_OK) return status;
-    if (find(checkpoint, 2, UNET "middle_block.1.proj_in.weight") != NULL)
+    const struct tensor *projection = detect_find(checkpoint, UNET "middle_block.1.proj_in.weight");
+    if (projection != NULL && projection->rank == 2)
         c.head_size = 64;
     else
         c.heads = 8;

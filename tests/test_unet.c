@@ -316,7 +316,7 @@ static void unfit_checkpoints_are_refused(void **state)
     f->tensors[5].dim[0] = 0;
     f->tensors[5].dim[1] = 20000;
     f->tensors[5].count = 0;
-    refused(f, STATUS_FORMAT, "20000 wide");
+    refused(f, STATUS_FORMAT, "is 20000");
     add_smallest(f);
     ADD(f, "input_blocks.2.0.in_layers.2.weight", 16, 8, 3, 3);
     refused(f, STATUS_UNSUPPORTED, "different kinds");
