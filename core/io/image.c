@@ -5,15 +5,16 @@
 #include "core/io/charset.h"
 #include "core/io/file.h"
 #include "core/io/image_codec.h"
+#include "core/io/image_ops.h"
 
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
 
-enum status image_check_size(unsigned long width, unsigned long height, const char *name, struct error *err)
+enum status image_check_size(long width, long height, const char *name, enum status status, struct error *err)
 {
     if (width >= 1 && height >= 1 && width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE) return STATUS_OK;
-    return fail(err, STATUS_FORMAT, "%s: is %lu x %lu pixels; 1 to %d a side are allowed", name, width, height,
+    return fail(err, status, "%s: is %ld x %ld pixels; 1 to %d a side are allowed", name, width, height,
                 IMAGE_MAX_SIDE);
 }
 
@@ -21,9 +22,8 @@ enum status image_create(struct image *image, int width, int height, int channel
 {
     assert(channels >= 1 && channels <= 4);
     *image = (struct image){0};
-    if (width < 1 || height < 1 || width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
-        return fail(err, STATUS_ARGUMENT, "a picture of %d x %d pixels is not allowed; 1 to %d a side are", width,
-                    height, IMAGE_MAX_SIDE);
+    const enum status status = image_check_size(width, height, "the picture", STATUS_ARGUMENT, err);
+    if (status != STATUS_OK) return status;
     const size_t bytes = (size_t)width * (size_t)height * (size_t)channels;
     uint8_t *pixels = memory_alloc(bytes);
     if (!pixels) return fail_no_memory(err, "a picture", bytes);
@@ -120,9 +120,15 @@ static enum status encode(struct bytes *out, const struct image *image, enum ima
                           const struct image_text *text, struct error *err)
 {
     assert(image->pixels && image->channels >= 1 && image->channels <= 4);
+    struct image flat = {0};
     enum status status = text ? check_text(text->parameters, "parameters", err) : STATUS_OK;
     if (status == STATUS_OK && text) status = check_text(text->xmp, "XMP", err);
+    if (status == STATUS_OK && format == IMAGE_JPEG && image->channels % 2 == 0) {
+        status = image_to_rgb(&flat, image, err);
+        image = &flat;
+    }
     if (status == STATUS_OK) status = (format == IMAGE_PNG ? png_encode : jpeg_encode)(out, image, text, err);
+    image_clear(&flat);
     if (status != STATUS_OK) bytes_clear(out);
     return status;
 }

@@ -31,7 +31,8 @@ MUST_CHECK enum status png_encode(struct bytes *out, const struct image *image, 
 MUST_CHECK enum status jpeg_encode(struct bytes *out, const struct image *image, const struct image_text *text,
                                    struct error *err);
 
-/* Refuses a size that is zero or above IMAGE_MAX_SIDE. */
-MUST_CHECK enum status image_check_size(unsigned long width, unsigned long height, const char *name, struct error *err);
+/* Refuses, with this status, a size that is zero or above IMAGE_MAX_SIDE. */
+MUST_CHECK enum status image_check_size(long width, long height, const char *name, enum status status,
+                                        struct error *err);
 
 #endif

@@ -49,7 +49,6 @@ struct writer {
     jmp_buf jump;
     const struct image *image;
     struct bytes exif, xmp; /* owned; contents of the markers */
-    uint8_t *row;           /* owned; a row without alpha */
     struct bytes *out;
     uint8_t buffer[BUFFER_BYTES];
     struct error *err;
@@ -121,7 +120,8 @@ static void take_markers(struct reader *r)
 static enum status check_header(const struct reader *r)
 {
     const struct jpeg_decompress_struct *jpeg = &r->jpeg;
-    const enum status status = image_check_size(jpeg->image_width, jpeg->image_height, r->source->name, r->err);
+    const enum status status =
+        image_check_size(jpeg->image_width, jpeg->image_height, r->source->name, STATUS_FORMAT, r->err);
     if (status != STATUS_OK) return status;
     if (!jpeg->arith_code && (uint64_t)jpeg->image_width * jpeg->image_height / PIXELS_IN_A_BYTE > r->source->size)
         return fail(r->err, STATUS_FORMAT, "%s: is a damaged JPEG file: %zu bytes cannot hold %u x %u pixels",
@@ -242,7 +242,7 @@ static void end_buffer(j_compress_ptr jpeg)
 /* Colour at full resolution (4:4:4): drawings have edges that halved colour smears. */
 static void set_colours(struct writer *w)
 {
-    const bool grey = w->image->channels <= 2;
+    const bool grey = w->image->channels == 1;
     w->jpeg.image_width = (JDIMENSION)w->image->width;
     w->jpeg.image_height = (JDIMENSION)w->image->height;
     w->jpeg.input_components = grey ? 1 : 3;
@@ -251,16 +251,6 @@ static void set_colours(struct writer *w)
     jpeg_set_quality(&w->jpeg, QUALITY, TRUE);
     w->jpeg.comp_info[0].h_samp_factor = 1;
     w->jpeg.comp_info[0].v_samp_factor = 1;
-}
-
-/* Lays a row with alpha on white. */
-static void flatten(uint8_t *to, const uint8_t *from, int width, int channels)
-{
-    const int colours = channels - 1;
-    for (int x = 0; x < width; x++, from += channels, to += colours) {
-        const int alpha = from[colours];
-        for (int i = 0; i < colours; i++) to[i] = (uint8_t)((from[i] * alpha + 255 * (255 - alpha) + 127) / 255);
-    }
 }
 
 static void write_picture(struct writer *w)
@@ -275,10 +265,6 @@ static void write_picture(struct writer *w)
     if (w->xmp.size > 0) jpeg_write_marker(&w->jpeg, MARKER_TEXT, w->xmp.data, (unsigned)w->xmp.size);
     for (int y = 0; y < image->height; y++) {
         JSAMPROW row = image->pixels + (size_t)y * (size_t)image->width * (size_t)image->channels;
-        if (w->row) {
-            flatten(w->row, row, image->width, image->channels);
-            row = w->row;
-        }
         (void)jpeg_write_scanlines(&w->jpeg, &row, 1);
     }
     jpeg_finish_compress(&w->jpeg);
@@ -303,6 +289,7 @@ static enum status make_markers(struct writer *w, const struct image_text *text)
     return check_marker(&w->xmp, "XMP", w->err);
 }
 
+/* The picture has no alpha: image.c lays it on white. */
 enum status jpeg_encode(struct bytes *out, const struct image *image, const struct image_text *text, struct error *err)
 {
     struct writer *w = memory_alloc(sizeof *w);
@@ -316,20 +303,10 @@ enum status jpeg_encode(struct bytes *out, const struct image *image, const stru
     w->errors.emit_message = on_write_message;
     w->destination = (struct jpeg_destination_mgr){
         .init_destination = start_buffer, .empty_output_buffer = empty_buffer, .term_destination = end_buffer};
-    if (make_markers(w, text) != STATUS_OK) goto done;
-    if (image->channels == 2 || image->channels == 4) {
-        w->row = memory_alloc((size_t)image->width * 3);
-        if (!w->row) {
-            (void)fail_no_memory(err, "a JPEG file", (size_t)image->width * 3);
-            goto done;
-        }
-    }
-    write_picture(w);
-done:
+    if (make_markers(w, text) == STATUS_OK) write_picture(w);
     jpeg_destroy_compress(&w->jpeg);
     bytes_clear(&w->exif);
     bytes_clear(&w->xmp);
-    memory_free(w->row);
     memory_free(w);
     return err->status;
 }

@@ -84,12 +84,12 @@ static enum status check_header(const struct image_source *source, struct error 
     const uint8_t *b = source->bytes;
     if (source->size < HEADER_BYTES || memcmp(b + 12, "IHDR", 4) != 0)
         return fail(err, STATUS_FORMAT, "%s: is a damaged PNG file: it has no header", source->name);
-    const unsigned long width = png_get_uint_32(b + 16), height = png_get_uint_32(b + 20);
-    const enum status status = image_check_size(width, height, source->name, err);
+    const long width = png_get_uint_32(b + 16), height = png_get_uint_32(b + 20);
+    const enum status status = image_check_size(width, height, source->name, STATUS_FORMAT, err);
     if (status != STATUS_OK) return status;
     const int depth = b[24];
-    if ((uint64_t)width * height * (uint64_t)(depth < 8 ? depth : 8) / 8 / MOST_DEFLATE_GROWTH > source->size)
-        return fail(err, STATUS_FORMAT, "%s: is a damaged PNG file: %zu bytes cannot hold %lu x %lu pixels",
+    if ((uint64_t)width * (uint64_t)height * (uint64_t)(depth < 8 ? depth : 8) / 8 / MOST_DEFLATE_GROWTH > source->size)
+        return fail(err, STATUS_FORMAT, "%s: is a damaged PNG file: %zu bytes cannot hold %ld x %ld pixels",
                     source->name, source->size, width, height);
     return STATUS_OK;
 }
