@@ -239,7 +239,7 @@ void prompt_parts_clear(struct prompt_parts *parts)
     *parts = (struct prompt_parts){0};
 }
 
-bool prompt_is_break(const struct prompt_part *part)
+static bool is_break(const struct prompt_part *part)
 {
     return part->weight == -1 && part->bytes == BREAK_BYTES && memcmp(part->text, break_word, BREAK_BYTES) == 0;
 }
@@ -340,8 +340,8 @@ enum status prompt_cut(struct prompt_chunks *out, const struct tokenizer *tokeni
     const size_t count = options->plain ? 1 : parsed.count;
     if (status == STATUS_OK) status = reserve_chunk(out, err);
     for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        status = prompt_is_break(&parts[i]) ? finish_chunk(&c, c.fill, err)
-                                            : place_part(&c, tokenizer, &parts[i], &tokens, err);
+        status =
+            is_break(&parts[i]) ? finish_chunk(&c, c.fill, err) : place_part(&c, tokenizer, &parts[i], &tokens, err);
     if (status == STATUS_OK && (c.fill > 0 || out->count == 0)) status = finish_chunk(&c, c.fill, err);
     prompt_parts_clear(&parsed);
     tokens_clear(&tokens);

@@ -23,7 +23,7 @@ enum { PROMPT_MAX_CHUNKS = 256, PROMPT_MAX_WEIGHT = 1000000, PROMPT_BACKTRACK = 
 struct prompt_part {
     const char *text; /* not terminated */
     size_t bytes;
-    double weight;
+    double weight; /* -1 and the text BREAK: here a chunk ends */
 };
 
 struct prompt_parts {
@@ -36,9 +36,6 @@ struct prompt_parts {
  * weights beyond PROMPT_MAX_WEIGHT. */
 MUST_CHECK enum status prompt_parse(struct prompt_parts *out, const char *text, size_t bytes, struct error *err);
 void prompt_parts_clear(struct prompt_parts *parts);
-
-/* True for the part that ends a chunk: the text BREAK with weight -1. */
-bool prompt_is_break(const struct prompt_part *part);
 
 struct prompt_options {
     int length;  /* tokens the tower takes at once, start and end included: 77; at least 3 */

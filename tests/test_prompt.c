@@ -174,6 +174,31 @@ static void test_end_token_in_text(void **state)
     }
 }
 
+/* A comma among the last 20 of 75 tokens is where a chunk is cut; one token earlier it is not. */
+static void test_comma(void **state)
+{
+    static const struct {
+        int before, first_chunk; /* words before the comma; tokens of the first chunk */
+    } cases[] = {{54, 75}, {55, 56}, {74, 75}, {75, 75}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char prompt[512] = "";
+        for (int word = 0; word < 90; word++) {
+            if (word == cases[i].before) strcat(prompt, ",");
+            strcat(prompt, " cat");
+        }
+        struct error err = {0};
+        struct prompt_chunks got;
+        const struct prompt_options options = {.length = 77, .pad = END};
+        assert_int_equal(prompt_cut(&got, *state, prompt, strlen(prompt), &options, &err), STATUS_OK);
+        assert_int_equal(got.count, 2);
+        int first = 0;
+        while (got.ids[first + 1] != END) first++;
+        assert_int_equal(first, cases[i].first_chunk);
+        assert_int_equal(got.tokens, 91);
+        prompt_chunks_clear(&got);
+    }
+}
+
 static void test_plain_and_short(void **state)
 {
     struct error err = {0};
@@ -243,10 +268,15 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equals_web_ui),     cmocka_unit_test(test_weights_of_tokens),
-        cmocka_unit_test(test_more_parts),        cmocka_unit_test(test_nul_in_text),
-        cmocka_unit_test(test_end_token_in_text), cmocka_unit_test(test_plain_and_short),
-        cmocka_unit_test(test_refused),           cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_equals_web_ui),
+        cmocka_unit_test(test_weights_of_tokens),
+        cmocka_unit_test(test_more_parts),
+        cmocka_unit_test(test_nul_in_text),
+        cmocka_unit_test(test_end_token_in_text),
+        cmocka_unit_test(test_plain_and_short),
+        cmocka_unit_test(test_comma),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_tokenizer, drop_tokenizer);
 }
