@@ -174,29 +174,43 @@ static void test_end_token_in_text(void **state)
     }
 }
 
-/* A comma among the last 20 of 75 tokens is where a chunk is cut; one token earlier it is not. */
+static void count_tokens(const struct tokenizer *t, const char *prompt, const int *want, int count)
+{
+    struct error err = {0};
+    struct prompt_chunks got;
+    const struct prompt_options options = {.length = 77, .pad = END};
+    assert_int_equal(prompt_cut(&got, t, prompt, strlen(prompt), &options, &err), STATUS_OK);
+    assert_int_equal(got.count, count);
+    for (int i = 0; i < count; i++) {
+        int tokens = 0;
+        while (got.ids[77 * i + 1 + tokens] != END) tokens++;
+        assert_int_equal(tokens, want[i]);
+    }
+    prompt_chunks_clear(&got);
+}
+
+/* A comma among the last 20 of 75 tokens is where a chunk is cut; one token earlier it is not. A comma of the chunk
+ * before does not count. */
 static void test_comma(void **state)
 {
     static const struct {
-        int before, first_chunk; /* words before the comma; tokens of the first chunk */
-    } cases[] = {{54, 75}, {55, 56}, {74, 75}, {75, 75}};
+        int words, count, tokens[3]; /* before the sign; chunks */
+        const char *sign;
+    } cases[] = {
+        {54, 2, {75, 16}, ","}, {55, 2, {56, 35}, ","},          {74, 2, {75, 16}, ","},
+        {75, 2, {75, 16}, ","}, {10, 3, {11, 75, 5}, ", BREAK"}, {60, 2, {61, 30}, ", BREAK"},
+    };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char prompt[512] = "";
         for (int word = 0; word < 90; word++) {
-            if (word == cases[i].before) strcat(prompt, ",");
+            if (word == cases[i].words) strcat(prompt, cases[i].sign);
             strcat(prompt, " cat");
         }
-        struct error err = {0};
-        struct prompt_chunks got;
-        const struct prompt_options options = {.length = 77, .pad = END};
-        assert_int_equal(prompt_cut(&got, *state, prompt, strlen(prompt), &options, &err), STATUS_OK);
-        assert_int_equal(got.count, 2);
-        int first = 0;
-        while (got.ids[first + 1] != END) first++;
-        assert_int_equal(first, cases[i].first_chunk);
-        assert_int_equal(got.tokens, 91);
-        prompt_chunks_clear(&got);
+        count_tokens(*state, prompt, cases[i].tokens, cases[i].count);
     }
+    char prompt[1024] = "";
+    for (int word = 0; word < 140; word++) strcat(prompt, word == 60 ? " cat, BREAK" : " cat");
+    count_tokens(*state, prompt, (const int[]){62, 75, 4}, 3);
 }
 
 static void test_plain_and_short(void **state)
