@@ -29,6 +29,7 @@ static void taps_clear(struct taps *taps)
     memory_free(taps->weight);
 }
 
+/* What a failure leaves half made is the caller's to clear. */
 static enum status taps_create(struct taps *taps, int size, int most, struct error *err)
 {
     const size_t weights = (size_t)size * (size_t)most;
@@ -37,7 +38,6 @@ static enum status taps_create(struct taps *taps, int size, int most, struct err
     taps->count = memory_alloc((size_t)size * sizeof(int));
     taps->weight = memory_alloc(weights * sizeof(float));
     if (taps->first && taps->count && taps->weight) return STATUS_OK;
-    taps_clear(taps);
     return fail_no_memory(err, "the weights of a filter", weights * sizeof(float));
 }
 
