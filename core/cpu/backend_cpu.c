@@ -71,6 +71,7 @@ static bool dtype_fits(const struct node *node, int i)
     case OP_EMBEDDING:
         if (i == 0) return dtype == DTYPE_I32;
         return dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+    case OP_SCATTER: return dtype == (i == 0 ? DTYPE_I32 : DTYPE_F32);
     case OP_LINEAR:
     case OP_CONV2D:
     case OP_CONV2D_TRANSPOSE: return dtype == DTYPE_F32 || (i == 1 && (dtype == DTYPE_F16 || dtype == DTYPE_BF16));

@@ -11,6 +11,9 @@
 /* One element through an activation; alpha is the slope of leaky ReLU. */
 float reference_unary(enum unary kind, float x, float alpha);
 
+/* Where the operand's row for result row `row` begins: repeated dimensions do not advance. */
+const float *reference_broadcast(struct shape result, struct shape operand, const float *values, int64_t row);
+
 /* n values of a weight from element `first` on as f32: in place if they are stored so, else converted into `row`. */
 const float *reference_row(const struct node *weight, const void *values, int64_t first, int64_t n, float *row);
 
@@ -23,5 +26,6 @@ void reference_convolutions(struct cpu_kernels *table);
 void reference_norms(struct cpu_kernels *table);
 void reference_elements(struct cpu_kernels *table);
 void reference_moves(struct cpu_kernels *table);
+void reference_gradients(struct cpu_kernels *table);
 
 #endif

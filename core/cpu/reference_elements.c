@@ -26,6 +26,8 @@ float reference_unary(enum unary kind, float x, float alpha)
     case UNARY_EXP: return expf(x);
     case UNARY_LOG: return logf(x);
     case UNARY_SQRT: return sqrtf(x);
+    case UNARY_SOFTPLUS: return (x > 0 ? x : 0) + log1pf(expf(-fabsf(x)));
+    case UNARY_STEP: return x > 0 ? 1 : 0;
     case UNARY_COUNT: break;
     }
     return x;
@@ -73,9 +75,7 @@ static float combine(enum binary kind, float a, float b)
     return 0;
 }
 
-/* Where the operand's row for result row `row` begins: repeated dimensions do not advance. */
-static const float *broadcast_row(const struct shape result, const struct shape operand, const float *values,
-                                  int64_t row)
+const float *reference_broadcast(struct shape result, struct shape operand, const float *values, int64_t row)
 {
     int64_t at = 0, pitch = operand.dim[operand.rank - 1];
     for (int i = result.rank - 2; i >= 0; i--) {
@@ -92,8 +92,8 @@ static void binary_row(void *context, int64_t task, int worker)
     const struct cpu_call *call = context;
     const struct node *node = call->node;
     const int64_t n = shape_dim(node->shape, -1);
-    const float *a = broadcast_row(node->shape, node->input[0]->shape, call->in[0], task);
-    const float *b = broadcast_row(node->shape, node->input[1]->shape, call->in[1], task);
+    const float *a = reference_broadcast(node->shape, node->input[0]->shape, call->in[0], task);
+    const float *b = reference_broadcast(node->shape, node->input[1]->shape, call->in[1], task);
     const int64_t a_step = shape_dim(node->input[0]->shape, -1) != 1;
     const int64_t b_step = shape_dim(node->input[1]->shape, -1) != 1;
     float *y = (float *)call->out + task * n;

@@ -14,6 +14,7 @@ void cpu_kernels_reference(struct cpu_kernels *table)
     reference_norms(table);
     reference_elements(table);
     reference_moves(table);
+    reference_gradients(table);
 }
 
 const float *reference_row(const struct node *weight, const void *values, int64_t first, int64_t n, float *row)

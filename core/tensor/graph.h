@@ -51,7 +51,13 @@
     X(SLICE, "slice", 1, 1)                                                                                            \
     X(RESHAPE, "reshape", 1, 1)                                                                                        \
     X(PERMUTE, "permute", 1, 1)                                                                                        \
-    X(REDUCE, "reduce", 1, 1)
+    X(REDUCE, "reduce", 1, 1)                                                                                          \
+    X(BROADCAST, "broadcast", 1, 1)                                                                                    \
+    X(PAD, "pad", 1, 1)                                                                                                \
+    X(SCATTER, "scatter", 2, 2)               /* ids, rows */                                                          \
+    X(CONV2D_WEIGHT, "conv2d_weight", 2, 2)   /* x, dy */                                                              \
+    X(NORM_GRADIENT, "norm_gradient", 2, 2)   /* x, dy */                                                              \
+    X(UNARY_GRADIENT, "unary_gradient", 2, 2) /* x, dy */
 
 enum op {
 #define X(name, text, fewest, most) OP_##name,
@@ -61,7 +67,8 @@ enum op {
 };
 
 /* X(name, text). NONE is the identity. GELU is the erf form, GELU_TANH the tanh approximation (Hendrycks & Gimpel
- * 2016), QUICK_GELU is x*sigmoid(1.702x) as in OpenAI's CLIP. LEAKY_RELU's slope is the node's alpha. */
+ * 2016), QUICK_GELU is x*sigmoid(1.702x) as in OpenAI's CLIP. LEAKY_RELU's slope is the node's alpha. SOFTPLUS is
+ * log(1 + e^x), STEP is 1 above 0 and else 0. */
 #define UNARY_MAP(X)                                                                                                   \
     X(NONE, "none")                                                                                                    \
     X(SILU, "silu")                                                                                                    \
@@ -74,7 +81,9 @@ enum op {
     X(SIGMOID, "sigmoid")                                                                                              \
     X(EXP, "exp")                                                                                                      \
     X(LOG, "log")                                                                                                      \
-    X(SQRT, "sqrt")
+    X(SQRT, "sqrt")                                                                                                    \
+    X(SOFTPLUS, "softplus")                                                                                            \
+    X(STEP, "step")
 
 enum unary {
 #define X(name, text) UNARY_##name,
@@ -101,7 +110,8 @@ struct padding {
 
 struct conv {
     int stride;         /* >= 1, both directions */
-    struct padding pad; /* zeros around the picture; for the transpose: cut from the result */
+    struct padding pad; /* zeros around the picture; for the transpose: cut from the result, and bottom and right may
+                           be negative down to 1 - stride: so much is added (PyTorch's output_padding) */
 };
 
 struct norm {
@@ -131,7 +141,7 @@ struct node {
             /* y = act(x w^T + bias) + residual; the residual has the result's shape, or is [B, 1, 1, C]: one row a
              * picture. Activation and residual are set by fusion (core/tensor/fuse.c); the transpose has neither. */
             enum unary act;
-            struct conv conv; /* CONV2D and its transpose */
+            struct conv conv; /* CONV2D, its transpose and its CONV2D_WEIGHT */
         } gemm;
         struct {
             bool transpose_a, transpose_b;
@@ -140,7 +150,7 @@ struct node {
         struct {
             enum unary kind;
             float alpha;
-        } unary;
+        } unary; /* and UNARY_GRADIENT */
         enum binary binary;
         struct {
             float factor, offset; /* y = factor * x + offset */
@@ -154,7 +164,7 @@ struct node {
         struct {
             int axis;
             int64_t start;
-        } slice;
+        } slice; /* and PAD, of which it is the inverse */
         int permute[SHAPE_MAX_RANK]; /* result dimension i is input dimension permute[i] */
         struct {
             enum reduce kind;
@@ -237,6 +247,20 @@ struct node *graph_slice(struct graph *g, struct node *x, int axis, int64_t star
 struct node *graph_reshape(struct graph *g, struct node *x, struct shape shape);
 struct node *graph_permute(struct graph *g, struct node *x, const int order[]);
 struct node *graph_reduce(struct graph *g, enum reduce kind, struct node *x, unsigned axes); /* bit i: dimension i */
+
+/* ---- what gradients are made of (core/tensor/gradient.h) ---- dy is the gradient of an operation's result */
+struct node *graph_broadcast(struct graph *g, struct node *x, struct shape shape); /* repeats dimensions of 1 */
+/* Zeros around: the axis becomes `length` long, and x begins at `start`. */
+struct node *graph_pad(struct graph *g, struct node *x, int axis, int64_t start, int64_t length);
+/* ids I32 [B, T], rows [B, T, D] -> [count, D]: each row is added to the place that its id names. */
+struct node *graph_scatter(struct graph *g, struct node *ids, struct node *rows, int64_t count);
+/* Gradient of conv2d's weight: x [B, H, W, I], dy [B, h, w, O] -> [O, height, width, I]. */
+struct node *graph_conv2d_weight(struct graph *g, struct node *x, struct node *dy, int64_t height, int64_t width,
+                                 struct conv conv);
+/* Gradient of group norm's operand; norm.act must be NONE, and dy already times the norm's weight. */
+struct node *graph_norm_gradient(struct graph *g, struct node *x, struct node *dy, struct norm norm);
+/* dy times the activation's slope at x. */
+struct node *graph_unary_gradient(struct graph *g, struct node *x, struct node *dy, enum unary kind, float alpha);
 
 const char *op_name(enum op op);
 const char *unary_name(enum unary kind);

@@ -64,6 +64,8 @@ bool plan_overwrites(const struct node *node, int i)
     case OP_LAYER_NORM:
     case OP_BATCH_NORM:
     case OP_SOFTMAX: return i == 0;
+    case OP_UNARY_GRADIENT:
+    case OP_NORM_GRADIENT: return true;
     case OP_BINARY: return shape_equal(node->input[i]->shape, node->shape);
     case OP_LINEAR:
     case OP_CONV2D: return i == 3 && node->input[3] && shape_equal(node->input[3]->shape, node->shape);

@@ -38,7 +38,8 @@ void plan_destroy(struct plan *plan);
 MUST_CHECK enum status plan_fuse(struct graph *graph, struct error *err);
 
 /* True if a backend's kernel for the node must work when the result is the very bytes of input `i`: unary, scale, norms
- * and softmax over their operand, binary over an operand of the result's shape, products over their residual. */
+ * and softmax over their operand, their gradients over either, binary over an operand of the result's shape, products
+ * over their residual. */
 bool plan_overwrites(const struct node *node, int i);
 
 /* Marks, by node index, the nodes that the graph's outputs need. */

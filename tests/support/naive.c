@@ -44,6 +44,8 @@ static double unary(enum unary kind, double x, double alpha)
     case UNARY_EXP: return exp(x);
     case UNARY_LOG: return log(x);
     case UNARY_SQRT: return sqrt(x);
+    case UNARY_SOFTPLUS: return fmax(x, 0) + log1p(exp(-fabs(x)));
+    case UNARY_STEP: return x > 0;
     default: return x;
     }
 }
