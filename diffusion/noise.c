@@ -77,10 +77,9 @@ void noise_slerp(double strength, struct latent_shape shape, float *low, const f
     }
 }
 
-enum status noise_first(struct rng *rng, const struct noise_seed *seed, struct latent_shape shape, float *out,
-                        struct error *err)
+enum status noise_varied(struct rng *rng, const struct noise_seed *seed, struct latent_shape shape, float *out,
+                         struct error *err)
 {
-    rng_init(rng, seed->kind, seed->seed);
     if (seed->subseed_strength == 0) return noise_draw(rng, shape, out, err);
     const size_t values = values_of(shape), bytes = 2 * values * sizeof(float);
     float *low = memory_alloc_raw(bytes);
@@ -94,4 +93,11 @@ enum status noise_first(struct rng *rng, const struct noise_seed *seed, struct l
     channels_last(shape, low, out);
     memory_free(low);
     return STATUS_OK;
+}
+
+enum status noise_first(struct rng *rng, const struct noise_seed *seed, struct latent_shape shape, float *out,
+                        struct error *err)
+{
+    rng_init(rng, seed->kind, seed->seed);
+    return noise_varied(rng, seed, shape, out, err);
 }

@@ -26,6 +26,10 @@ struct noise_seed {
 /* The next tensor of the generator. Fails only for want of memory. */
 MUST_CHECK enum status noise_draw(struct rng *rng, struct latent_shape shape, float *out, struct error *err);
 
+/* The next tensor of the generator, turned towards the first of the subseed's. */
+MUST_CHECK enum status noise_varied(struct rng *rng, const struct noise_seed *seed, struct latent_shape shape,
+                                    float *out, struct error *err);
+
 /* Seeds the generator and draws its first tensor, mixed with the subseed's. */
 MUST_CHECK enum status noise_first(struct rng *rng, const struct noise_seed *seed, struct latent_shape shape,
                                    float *out, struct error *err);

@@ -156,13 +156,10 @@ static enum status get_networks(struct reading *r, json_t *root)
 {
     struct pack *pack = r->pack;
     json_t *unet = json_object_get(root, "unet"), *vae = json_object_get(root, "vae");
-    json_t *text = json_object_get(root, "text");
     enum status status = get_int(r, unet, "heads", 1, 1024, &pack->unet_heads);
     if (status == STATUS_OK) status = get_int(r, unet, "head_channels", 1, 4096, &pack->unet_head_size);
     if (status == STATUS_OK) status = get_int(r, unet, "groups", 1, 4096, &pack->unet_groups);
     if (status == STATUS_OK) status = get_int(r, vae, "groups", 1, 4096, &pack->vae_groups);
-    if (status == STATUS_OK) status = get_int(r, text, "heads", 1, 1024, &pack->text_heads);
-    if (status == STATUS_OK) status = get_text(r, text, "activation", &pack->text_activation);
     if (status == STATUS_OK && pack->unet_heads && pack->unet_head_size)
         status = refuse(r, "unet", "given either heads or head_channels");
     return status;

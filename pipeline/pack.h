@@ -10,7 +10,8 @@
  *      "defaults": {"steps": 25, "cfg": 3.5, "sampler": "ddim", "schedule": "default"},
  *      "concepts": [{"en": ["apple"], "ko": ["사과"]}], "styles": [...], "colours": [...], "licence": "..."}
  *
- * Only `format` and `name` must be there. Names may be a string, an array of strings, or {"en": ..., "ko": ...}.
+ * The tokenizer's table and `text` are read by clip/text_encoder.h. Only `format` and `name` must be there. Names may
+ * be a string, an array of strings, or {"en": ..., "ko": ...}.
  */
 #ifndef PIPELINE_PACK_H
 #define PIPELINE_PACK_H
@@ -35,9 +36,8 @@ struct pack {
     int size;            /* side of a picture in pixels */
     double latent_scale;
     struct schedule_options schedule;
-    int unet_heads, unet_head_size, unet_groups, vae_groups, text_heads; /* 0: as in Stable Diffusion */
-    const char *text_activation;                                         /* NULL: as in Stable Diffusion */
-    int steps;                                                           /* of these defaults, 0 or NULL: not said */
+    int unet_heads, unet_head_size, unet_groups, vae_groups; /* 0: as in Stable Diffusion */
+    int steps;                                               /* of these defaults, 0 or NULL: not said */
     double cfg;
     const char *sampler, *sampler_schedule;
     struct pack_words concepts, styles, colours;

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A request with every default filled in and every value checked against the model: what is left cannot be refused,
+ * only fail.
+ */
+#ifndef PIPELINE_JOB_H
+#define PIPELINE_JOB_H
+
+#include "diffusion/noise.h"
+#include "diffusion/sampler.h"
+#include "pipeline/model.h"
+
+struct job {
+    struct limn_model *model;    /* borrowed */
+    struct limn_request request; /* complete: no NULL texts, no zeros that stand for defaults but clip_skip's */
+    const struct sampler_kind *sampler;
+    const struct sampler_schedule *schedule;
+    enum rng_kind rng;
+    struct latent_shape latent;
+    int factor; /* pixels to a latent pixel, each way */
+};
+
+MUST_CHECK enum status job_init(struct job *job, struct limn_model *model, const struct limn_request *request,
+                                struct error *err);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L /* readlink */
+#include "pipeline/model.h"
+
+#include "core/io/quote.h"
+#include "core/tensor/exec.h"
+#include "pipeline/api.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- paths ---- */
+
+static bool is_there(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+enum status model_default_path(char path[MODEL_PATH_BYTES], struct error *err)
+{
+    static const char *const places[] = {
+        "%s/../samples/emoji/emoji.safetensors",    /* built in build/ */
+        "%s/../../samples/emoji/emoji.safetensors", /* a test's program, one folder deeper */
+        "%s/../share/limn/emoji.safetensors",       /* installed */
+    };
+    char folder[MODEL_PATH_BYTES - 64];
+    const ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
+    folder[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(folder, '/');
+    if (slash) *slash = '\0';
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
+        snprintf(path, MODEL_PATH_BYTES, places[i], folder);
+        if (is_there(path)) return STATUS_OK;
+    }
+    return fail(err, STATUS_IO,
+                "the pack that comes with limn (samples/emoji/emoji.safetensors) was not found near "
+                "'%s'; name a model",
+                folder);
+}
+
+void model_short_name(const char *path, char *name, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash && slash[1]) path = slash + 1;
+    const char *dot = strrchr(path, '.');
+    snprintf(name, size, "%.*s", dot && dot > path ? (int)(dot - path) : (int)strlen(path), path);
+}
+
+enum status model_hash(struct limn_model *model, const char **hash, struct error *err)
+{
+    *hash = model->hash;
+    if (model->hash[0] || checkpoint_format(model->checkpoint) == CHECKPOINT_FOLDER) return STATUS_OK;
+    char hex[SHA256_HEX_BYTES];
+    const enum status status = sha256_file(model->path, hex, err);
+    if (status == STATUS_OK) snprintf(model->hash, sizeof model->hash, "%.10s", hex);
+    return status;
+}
+
+const struct checkpoint *model_vae_checkpoint(const struct limn_model *model)
+{
+    return model->vae_checkpoint ? model->vae_checkpoint : model->checkpoint;
+}
+
+/* ---- stages ---- */
+
+enum status stage_open(struct stage *stage, struct limn_model *model, const struct checkpoint *checkpoint,
+                       struct error *err)
+{
+    const double mib = 1024.0 * 1024.0;
+    struct error why = {0};
+    enum status status = stage->graph.error.status;
+    if (status != STATUS_OK) return fail(err, status, "%s", stage->graph.error.text);
+    status = params_load(model->params, &stage->graph, checkpoint, err);
+    if (status != STATUS_OK) return status;
+    const uint64_t weights = params_bytes(model->params);
+    if (model->max_memory && weights >= model->max_memory)
+        return fail(err, STATUS_LIMIT, "the model's weights alone take %.1f MiB, and the memory limit is %.1f MiB",
+                    (double)weights / mib, (double)model->max_memory / mib);
+    const size_t limit = model->max_memory ? (size_t)(model->max_memory - weights) : 0;
+    status = exec_create(&stage->exec, &stage->graph, model->backend, limit, &why);
+    if (status == STATUS_LIMIT)
+        return fail(err, status, "of the memory limit of %.1f MiB the model's weights take %.1f MiB; %s",
+                    (double)model->max_memory / mib, (double)weights / mib, why.text);
+    return status == STATUS_OK ? STATUS_OK : fail(err, status, "%s", why.text);
+}
+
+void stage_close(struct stage *stage)
+{
+    exec_destroy(stage->exec);
+    graph_clear(&stage->graph);
+    *stage = (struct stage){0};
+}
+
+/* ---- opening ---- */
+
+static enum status open_checkpoint(struct checkpoint **out, const char *path, struct error *err)
+{
+    const enum status status = checkpoint_open(out, path, err);
+    return status == STATUS_OK ? kind_normalise(*out, err) : status;
+}
+
+/* A model for painting must be whole and of a kind that runs. */
+static enum status check_kind(struct limn_model *model, struct error *err)
+{
+    struct recognition whole = model->recognised;
+    char text[KIND_TEXT_BYTES];
+    if (model->vae_checkpoint) whole.vae_decoder = whole.vae_encoder = true;
+    const char *missing = kind_missing(&whole, text);
+    if (model->recognised.unet && !kind_runs(model->recognised.kind))
+        return fail(err, STATUS_UNSUPPORTED, "%s: %s is not a kind of model that limn runs", model->path,
+                    kind_title(model->recognised.kind));
+    if (missing) return fail(err, STATUS_FORMAT, "%s: %s", model->path, missing);
+    return STATUS_OK;
+}
+
+static enum status open_vae(struct limn_model *model, const char *path, struct error *err)
+{
+    snprintf(model->vae_path, sizeof model->vae_path, "%s", path);
+    const enum status status = open_checkpoint(&model->vae_checkpoint, path, err);
+    if (status == STATUS_OK && !vae_present(model->vae_checkpoint))
+        return fail(err, STATUS_FORMAT, "%s: there is no VAE in this file", path);
+    return status;
+}
+
+/* Sizes of the networks; a pack overrides what no tensor tells. */
+static enum status detect_networks(struct limn_model *model, struct error *err)
+{
+    const struct pack *pack = &model->pack;
+    enum status status = unet_config_detect(&model->unet, model->checkpoint, err);
+    if (status == STATUS_OK) status = vae_config_detect(&model->vae, model_vae_checkpoint(model), err);
+    if (status != STATUS_OK) return status;
+    if (pack->unet_heads || pack->unet_head_size) {
+        model->unet.heads = pack->unet_heads;
+        model->unet.head_size = pack->unet_head_size;
+    }
+    if (pack->unet_groups) model->unet.groups = pack->unet_groups;
+    if (pack->vae_groups) model->vae.groups = pack->vae_groups;
+    const int latent = model->vae.latent_channels;
+    const int wanted = kind_inpaints(model->recognised.kind) ? 2 * latent + 1 : latent;
+    if (model->unet.in_channels != wanted || model->unet.out_channels != latent)
+        return fail(err, STATUS_FORMAT,
+                    "%s: the U-Net takes %d channels and gives %d, which does not go with a VAE of %d", model->path,
+                    model->unet.in_channels, model->unet.out_channels, latent);
+    return STATUS_OK;
+}
+
+static enum status make_schedule(struct limn_model *model, const char *prediction, const struct limn_watch *watch,
+                                 struct error *err)
+{
+    struct recognition *r = &model->recognised;
+    struct schedule_options options = SCHEDULE_STABLE_DIFFUSION;
+    model->latent_scale = 0.18215;
+    if (r->kind == MODEL_PACK) {
+        options = model->pack.schedule;
+        model->latent_scale = model->pack.latent_scale;
+    } else {
+        options.prediction = r->prediction;
+        options.zero_snr = r->zero_snr;
+    }
+    if (prediction) {
+        model->prediction_forced = true;
+        if (!prediction_find(prediction, &options.prediction))
+            return fail(err, STATUS_ARGUMENT, "prediction '%s': must be eps, v or x0", quote(prediction).text);
+    } else if ((r->kind == MODEL_SD2 || r->kind == MODEL_SD2_INPAINT) && !r->prediction_said) {
+        watch_note(watch, "the file does not say what its U-Net predicts; eps is assumed (models of 768 pixels usually "
+                          "need --prediction v)");
+    }
+    return schedule_init(&model->schedule, &options, err);
+}
+
+/* Uploads a network's weights, without making room for a run. */
+static enum status load_network(struct limn_model *model, struct stage *stage, const struct checkpoint *checkpoint,
+                                struct error *err)
+{
+    enum status status = stage->graph.error.status;
+    if (status != STATUS_OK)
+        status = fail(err, status, "%s", stage->graph.error.text);
+    else
+        status = params_load(model->params, &stage->graph, checkpoint, err);
+    stage_close(stage);
+    return status;
+}
+
+/* A missing or broken tensor is found now and not after a minute of painting. The encoder waits until it is needed. */
+static enum status load_weights(struct limn_model *model, struct error *err)
+{
+    const struct unet_config *unet = &model->unet;
+    struct stage stage = {0};
+    struct node *x = graph_input(&stage.graph, "x", DTYPE_F32, SHAPE(1, 8, 8, unet->in_channels));
+    struct node *embedding = graph_input(&stage.graph, "embedding", DTYPE_F32, SHAPE(1, unet->model_channels));
+    struct node *context = graph_input(&stage.graph, "context", DTYPE_F32, SHAPE(1, 8, unet->context_width));
+    graph_output(&stage.graph, "y", unet_build(&stage.graph, unet, x, embedding, context));
+    enum status status = load_network(model, &stage, model->checkpoint, err);
+    if (status != STATUS_OK) return status;
+    x = graph_input(&stage.graph, "x", DTYPE_F32, SHAPE(1, 8, 8, model->vae.latent_channels));
+    graph_output(&stage.graph, "y", vae_decode(&stage.graph, &model->vae, x));
+    return load_network(model, &stage, model_vae_checkpoint(model), err);
+}
+
+/* The weights alone, at the least they can take: better refused before gigabytes are read. */
+static enum status check_memory(const struct limn_model *model, struct error *err)
+{
+    const double mib = 1024.0 * 1024.0;
+    uint64_t least = 0;
+    for (int i = 0; i < checkpoint_count(model->checkpoint); i++) {
+        const struct tensor *t = checkpoint_at(model->checkpoint, i);
+        const size_t bytes = dtype_bytes(t->dtype);
+        if (strncmp(t->name, "model.diffusion_model.", 22) == 0) least += (uint64_t)t->count * (bytes < 4 ? bytes : 4);
+    }
+    if (!model->max_memory || least < model->max_memory) return STATUS_OK;
+    return fail(err, STATUS_LIMIT, "the U-Net's weights alone take %.1f MiB, and the memory limit is %.1f MiB",
+                (double)least / mib, (double)model->max_memory / mib);
+}
+
+static enum status open_text(struct limn_model *model, struct error *err)
+{
+    const struct text_source source = {
+        .backend = model->backend, .params = model->params, .checkpoint = model->checkpoint};
+    enum status status = text_encoder_create(&model->text, &source, err);
+    if (status != STATUS_OK) return status;
+    const int width = text_encoder_config(model->text)->width;
+    struct text_states states = {0}; /* The empty prompt's: with them the weights come. */
+    if (width == model->unet.context_width) {
+        status = text_encoder_encode(model->text, "", &(struct text_request){0}, &states, err);
+        text_states_clear(&states);
+        return status;
+    }
+    return fail(err, STATUS_FORMAT, "%s: the text encoder's states have %d channels, and the U-Net wants %d",
+                model->path, width, model->unet.context_width);
+}
+
+static enum status check_options(const struct limn_model_options *options, struct error *err)
+{
+    if (options->threads < 0 || options->threads > LIMN_MAX_THREADS)
+        return fail(err, STATUS_ARGUMENT, "threads %d: must be 1 to %d, or 0 for all processors", options->threads,
+                    LIMN_MAX_THREADS);
+    if (options->path && strlen(options->path) >= MODEL_PATH_BYTES)
+        return fail(err, STATUS_ARGUMENT, "the model's path has %zu bytes: at most %d are allowed",
+                    strlen(options->path), MODEL_PATH_BYTES - 1);
+    if (options->vae && strlen(options->vae) >= MODEL_PATH_BYTES)
+        return fail(err, STATUS_ARGUMENT, "the VAE's path has %zu bytes: at most %d are allowed", strlen(options->vae),
+                    MODEL_PATH_BYTES - 1);
+    return STATUS_OK;
+}
+
+static enum status open_model(struct limn_model *model, const struct limn_model_options *options, struct error *err)
+{
+    enum status status = check_options(options, err);
+    if (status != STATUS_OK) return status;
+    model->max_memory = options->max_memory;
+    if (options->path)
+        snprintf(model->path, sizeof model->path, "%s", options->path);
+    else
+        status = model_default_path(model->path, err);
+    if (status == STATUS_OK) status = open_checkpoint(&model->checkpoint, model->path, err);
+    if (status == STATUS_OK && options->vae) status = open_vae(model, options->vae, err);
+    if (status != STATUS_OK) return status;
+    model->recognised = kind_recognise(model->checkpoint);
+    status = check_kind(model, err);
+    if (status == STATUS_OK && model->recognised.kind == MODEL_PACK)
+        status = pack_read(&model->pack, model->checkpoint, err);
+    if (status == STATUS_OK) status = detect_networks(model, err);
+    if (status == STATUS_OK) status = make_schedule(model, options->prediction, options->watch, err);
+    if (status == STATUS_OK) status = check_memory(model, err);
+    if (status == STATUS_OK)
+        status = backend_open(&model->backend, "cpu", &(struct backend_options){.threads = options->threads}, err);
+    if (status == STATUS_OK) status = params_create(&model->params, model->backend, err);
+    if (status == STATUS_OK) status = open_text(model, err);
+    if (status == STATUS_OK) status = watch_check(options->watch, err);
+    return status == STATUS_OK ? load_weights(model, err) : status;
+}
+
+enum limn_status limn_model_open(struct limn_model **model, const struct limn_model_options *options,
+                                 struct limn_error *error)
+{
+    static const struct limn_model_options defaults = {0};
+    if (!options) options = &defaults;
+    struct error err = {0};
+    const double start = api_clock();
+    *model = memory_alloc(sizeof **model);
+    if (!*model) {
+        err.status = fail_no_memory(&err, "a model", sizeof **model);
+        return api_result(error, &err);
+    }
+    watch_progress(options->watch, LIMN_STAGE_LOAD, 0, 1, 0);
+    err.status = open_model(*model, options, &err);
+    if (err.status == STATUS_OK) {
+        watch_progress(options->watch, LIMN_STAGE_LOAD, 1, 1, api_clock() - start);
+    } else {
+        limn_model_close(*model);
+        *model = NULL;
+    }
+    return api_result(error, &err);
+}
+
+void limn_model_close(struct limn_model *model)
+{
+    if (!model) return;
+    text_encoder_destroy(model->text);
+    params_destroy(model->params);
+    if (model->backend) model->backend->f->close(model->backend);
+    schedule_clear(&model->schedule);
+    pack_clear(&model->pack);
+    checkpoint_close(model->vae_checkpoint);
+    checkpoint_close(model->checkpoint);
+    memory_free(model);
+}

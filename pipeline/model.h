@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * An opened model: its weights in a backend's memory, and what is known about it. Stages of painting build their
+ * graphs anew for each picture (that takes milliseconds), so that only one stage's activations exist at a time:
+ *
+ *     struct stage stage = {0};
+ *     graph_output(&stage.graph, "y", unet_build(&stage.graph, ...));
+ *     stage_open(&stage, model, model->checkpoint, &err);
+ *     exec_write(stage.exec, ...); exec_run(stage.exec, &err); exec_read(stage.exec, ...);
+ *     stage_close(&stage);
+ */
+#ifndef PIPELINE_MODEL_H
+#define PIPELINE_MODEL_H
+
+#include "clip/text_encoder.h"
+#include "diffusion/unet.h"
+#include "diffusion/vae.h"
+#include "include/limn.h"
+#include "pipeline/kind.h"
+#include "pipeline/pack.h"
+#include "pipeline/sha256.h"
+
+enum { MODEL_PATH_BYTES = 4096, MODEL_HASH_BYTES = 11 };
+
+struct limn_model {
+    struct backend *backend;           /* owned */
+    struct params *params;             /* owned; weights of all parts */
+    struct checkpoint *checkpoint;     /* owned; open as long as the model: some weights are read when first needed */
+    struct checkpoint *vae_checkpoint; /* owned; NULL: the VAE is in the other one */
+    struct text_encoder *text;         /* owned */
+    struct recognition recognised;
+    struct pack pack; /* of a pack; else zeroed */
+    struct unet_config unet;
+    struct vae_config vae;
+    struct schedule schedule;
+    double latent_scale;
+    uint64_t max_memory; /* 0: no limit */
+    bool prediction_forced;
+    char path[MODEL_PATH_BYTES], vae_path[MODEL_PATH_BYTES]; /* vae_path: "" if none was given */
+    char hash[MODEL_HASH_BYTES];                             /* of the file; "" until it is asked for */
+};
+
+/* What is used when the caller names no model: the pack beside the program, or where it is installed. */
+MUST_CHECK enum status model_default_path(char path[MODEL_PATH_BYTES], struct error *err);
+
+/* The file's name without folder and ending, for metadata. */
+void model_short_name(const char *path, char *name, size_t size);
+/* First ten digits of the file's SHA-256, read once; "" for a folder. */
+MUST_CHECK enum status model_hash(struct limn_model *model, const char **hash, struct error *err);
+
+/* The checkpoint that holds the VAE. */
+const struct checkpoint *model_vae_checkpoint(const struct limn_model *model);
+
+/* A graph with its run. Zero-initialised, then built, then opened. */
+struct stage {
+    struct graph graph;
+    struct exec *exec;
+};
+
+/* Loads the weights that the graph needs and are not there yet, and plans it within what the memory limit leaves.
+ * STATUS_LIMIT if that is too little. */
+MUST_CHECK enum status stage_open(struct stage *stage, struct limn_model *model, const struct checkpoint *checkpoint,
+                                  struct error *err);
+void stage_close(struct stage *stage);
+
+#endif

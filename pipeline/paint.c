@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One picture, from request to pixels. Each stage frees its activations before the next one begins:
+ *
+ *     text -> states      picture, mask -> latents      noise -> U-Net, step by step -> latent      latent -> pixels
+ */
+#include "core/io/image_ops.h"
+#include "pipeline/api.h"
+#include "pipeline/denoise.h"
+#include "pipeline/infotext.h"
+#include "pipeline/latent.h"
+#include "pipeline/source.h"
+
+#include <string.h>
+
+/* States of the prompt and, if there is guidance, of the negative prompt: as long as each other, the shorter filled up
+ * with empty chunks. */
+struct states {
+    struct text_states prompt, negative;
+};
+
+static enum status encode_text(const struct job *job, struct states *states, struct error *err)
+{
+    struct text_encoder *text = job->model->text;
+    const struct limn_request *r = &job->request;
+    struct text_request options = {.clip_skip = r->clip_skip};
+    const double start = api_clock();
+    watch_progress(r->watch, LIMN_STAGE_TEXT, 0, 1, 0);
+    enum status status = text_encoder_encode(text, r->prompt, &options, &states->prompt, err);
+    if (status == STATUS_OK && r->cfg > 1) {
+        options.min_chunks = states->prompt.chunks;
+        status = text_encoder_encode(text, r->negative, &options, &states->negative, err);
+    }
+    if (status == STATUS_OK && states->negative.chunks > states->prompt.chunks) {
+        options.min_chunks = states->negative.chunks;
+        text_states_clear(&states->prompt);
+        status = text_encoder_encode(text, r->prompt, &options, &states->prompt, err);
+    }
+    if (status == STATUS_OK) watch_progress(r->watch, LIMN_STAGE_TEXT, 1, 1, api_clock() - start);
+    return status;
+}
+
+static enum status make_latent(const struct job *job, const struct states *states, const struct source *source,
+                               struct rng *rng, float *latent, struct error *err)
+{
+    const struct denoising d = {
+        .job = job,
+        .prompt = &states->prompt,
+        .negative = job->request.cfg > 1 ? &states->negative : NULL,
+        .rng = rng,
+        .noise = source->noise,
+        .start = source->start,
+        .keep = source->keep,
+        .mask = source->level,
+        .extra = source->extra,
+    };
+    return denoise(&d, latent, err);
+}
+
+static enum status decode_image(const struct job *job, const float *latent, struct image *out, struct error *err)
+{
+    const struct limn_request *r = &job->request;
+    const size_t count = (size_t)r->width * (size_t)r->height * 3;
+    const double start = api_clock();
+    float *floats = memory_alloc_raw(count * sizeof *floats);
+    if (!floats) return fail_no_memory(err, "a picture", count * sizeof *floats);
+    watch_progress(r->watch, LIMN_STAGE_DECODE, 0, 1, 0);
+    enum status status = latent_decode(job->model, job->latent, latent, floats, err);
+    if (status == STATUS_OK) status = image_from_floats(out, floats, r->width, r->height, err);
+    if (status == STATUS_OK) watch_progress(r->watch, LIMN_STAGE_DECODE, 1, 1, api_clock() - start);
+    memory_free(floats);
+    return status;
+}
+
+static enum status paint_image(const struct job *job, struct image *out, struct error *err)
+{
+    const size_t values = (size_t)job->latent.height * (size_t)job->latent.width * (size_t)job->latent.channels;
+    struct states states = {0};
+    struct source source = {0};
+    struct image painted = {0};
+    struct rng rng;
+    float *latent = memory_alloc_raw(values * sizeof *latent);
+    enum status status = latent ? STATUS_OK : fail_no_memory(err, "a latent", values * sizeof *latent);
+    if (status == STATUS_OK) status = encode_text(job, &states, err);
+    if (status == STATUS_OK) status = watch_check(job->request.watch, err);
+    if (status == STATUS_OK) status = source_init(&source, job, err);
+    if (status == STATUS_OK) status = source_draw(&source, &rng, err);
+    if (status == STATUS_OK) status = make_latent(job, &states, &source, &rng, latent, err);
+    if (status == STATUS_OK) status = decode_image(job, latent, &painted, err);
+    if (status == STATUS_OK) status = source_finish(&source, &painted, out, err);
+    image_clear(&painted);
+    source_clear(&source);
+    text_states_clear(&states.prompt);
+    text_states_clear(&states.negative);
+    memory_free(latent);
+    return status;
+}
+
+static enum status describe(const struct job *job, char **parameters, struct error *err)
+{
+    struct limn_model *model = job->model;
+    char name[MODEL_PATH_BYTES], vae[MODEL_PATH_BYTES];
+    const char *hash = NULL;
+    const enum status status = model_hash(model, &hash, err);
+    if (status != STATUS_OK) return status;
+    model_short_name(model->path, name, sizeof name);
+    model_short_name(model->vae_path, vae, sizeof vae);
+    const struct infotext infotext = {
+        .request = &job->request,
+        .sampler = job->sampler->display,
+        .schedule = job->schedule->display,
+        .model = name,
+        .model_hash = hash,
+        .vae = vae,
+        .prediction = model->prediction_forced ? prediction_name(model->schedule.options.prediction) : NULL,
+    };
+    return infotext_create(parameters, &infotext, err);
+}
+
+static void note_unknown_prompt(const struct job *job)
+{
+    const struct limn_model *model = job->model;
+    if (model->recognised.kind != MODEL_PACK || pack_knows(&model->pack, job->request.prompt)) return;
+    watch_note(job->request.watch, "the %s pack does not know \"%.80s\"; limn info lists what it knows",
+               model->pack.name, job->request.prompt);
+}
+
+static enum status paint(struct limn_model *model, const struct limn_request *request, struct limn_picture *picture,
+                         struct error *err)
+{
+    const double start = api_clock();
+    struct job job;
+    struct image image = {0};
+    enum status status = job_init(&job, model, request, err);
+    if (status != STATUS_OK) return status;
+    note_unknown_prompt(&job);
+    status = paint_image(&job, &image, err);
+    if (status == STATUS_OK) status = describe(&job, &picture->parameters, err);
+    if (status == STATUS_OK) {
+        picture->image = api_limn_image(&image);
+        picture->seed = job.request.seed;
+        picture->seconds = api_clock() - start;
+    } else {
+        image_clear(&image);
+    }
+    return status;
+}
+
+enum limn_status limn_paint(struct limn_model *model, const struct limn_request *request, struct limn_picture *picture,
+                            struct limn_error *error)
+{
+    struct error err = {0};
+    *picture = (struct limn_picture){0};
+    err.status = paint(model, request, picture, &err);
+    return api_result(error, &err);
+}
