@@ -105,8 +105,9 @@ static size_t values_of(int height, int width, struct vae_side side)
     return (size_t)height * (size_t)width * (size_t)side.scale * (size_t)side.scale * (size_t)side.channels;
 }
 
-enum status vae_tiles_run(const struct vae_tiling *tiling, const float *in, float *out, vae_tile *run, void *context,
-                          struct error *err)
+enum status vae_tiles_run(const struct vae_tiling *tiling, const float *in, float *out,
+                          enum status (*run)(void *context, const float *in, float *out, struct error *err),
+                          void *context, struct error *err)
 {
     struct place at = {.rows = axis_of(tiling, tiling->height), .columns = axis_of(tiling, tiling->width)};
     const size_t in_values = values_of(at.rows.tile, at.columns.tile, tiling->in);

@@ -24,15 +24,14 @@ struct vae_tiling {
     struct vae_side in, out;
 };
 
-/* Turns one tile, vae_tile_height x vae_tile_width latent pixels, from `in` to `out`. */
-typedef enum status vae_tile(void *context, const float *in, float *out, struct error *err);
-
 int vae_tile_height(const struct vae_tiling *tiling);
 int vae_tile_width(const struct vae_tiling *tiling);
 int vae_tiles_count(const struct vae_tiling *tiling);
 
-/* in [height * in.scale, width * in.scale, in.channels] -> out, likewise. */
-MUST_CHECK enum status vae_tiles_run(const struct vae_tiling *tiling, const float *in, float *out, vae_tile *run,
+/* in [height * in.scale, width * in.scale, in.channels] -> out, likewise. `run` turns one tile of vae_tile_height x
+ * vae_tile_width latent pixels from `in` to `out`; what it returns ends the run unless it is STATUS_OK. */
+MUST_CHECK enum status vae_tiles_run(const struct vae_tiling *tiling, const float *in, float *out,
+                                     enum status (*run)(void *context, const float *in, float *out, struct error *err),
                                      void *context, struct error *err);
 
 #endif
