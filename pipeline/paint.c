@@ -13,28 +13,28 @@
 
 #include <string.h>
 
-/* States of the prompt and, if there is guidance, of the negative prompt: as long as each other, the shorter filled up
- * with empty chunks. */
 struct states {
     struct text_states prompt, negative;
 };
 
+/* States of the prompt and, if there is guidance, of the negative prompt: as long as each other, the shorter filled up
+ * with empty chunks. As in diffusers, clip skip is the prompt's alone. */
 static enum status encode_text(const struct job *job, struct states *states, struct error *err)
 {
     struct text_encoder *text = job->model->text;
     const struct limn_request *r = &job->request;
-    struct text_request options = {.clip_skip = r->clip_skip};
+    struct text_request prompt = {.clip_skip = r->clip_skip}, negative = {0};
     const double start = api_clock();
     watch_progress(r->watch, LIMN_STAGE_TEXT, 0, 1, 0);
-    enum status status = text_encoder_encode(text, r->prompt, &options, &states->prompt, err);
+    enum status status = text_encoder_encode(text, r->prompt, &prompt, &states->prompt, err);
     if (status == STATUS_OK && r->cfg > 1) {
-        options.min_chunks = states->prompt.chunks;
-        status = text_encoder_encode(text, r->negative, &options, &states->negative, err);
+        negative.min_chunks = states->prompt.chunks;
+        status = text_encoder_encode(text, r->negative, &negative, &states->negative, err);
     }
     if (status == STATUS_OK && states->negative.chunks > states->prompt.chunks) {
-        options.min_chunks = states->negative.chunks;
+        prompt.min_chunks = states->negative.chunks;
         text_states_clear(&states->prompt);
-        status = text_encoder_encode(text, r->prompt, &options, &states->prompt, err);
+        status = text_encoder_encode(text, r->prompt, &prompt, &states->prompt, err);
     }
     if (status == STATUS_OK) watch_progress(r->watch, LIMN_STAGE_TEXT, 1, 1, api_clock() - start);
     return status;

@@ -16,6 +16,8 @@ struct model {
     struct tensor *tensors;
     int count, capacity;
     enum dtype dtype;
+    const struct safetensors_note *notes; /* borrowed */
+    int note_count;
 };
 
 static uint64_t fnv1a(const char *name)
@@ -136,8 +138,12 @@ static void fill(void *context, int i, int64_t first, int64_t n, void *out)
 
 static enum status write_model(const char *path, struct model *model, struct error *err)
 {
-    const struct safetensors_file file = {
-        .tensors = model->tensors, .count = model->count, .fill = fill, .context = model};
+    const struct safetensors_file file = {.tensors = model->tensors,
+                                          .count = model->count,
+                                          .notes = model->notes,
+                                          .note_count = model->note_count,
+                                          .fill = fill,
+                                          .context = model};
     if (err->status == STATUS_OK) (void)!safetensors_write(path, &file, err);
     memory_free(model->tensors);
     arena_clear(&model->arena);
@@ -147,7 +153,13 @@ static enum status write_model(const char *path, struct model *model, struct err
 enum status weights_write_lists(const char *path, const char *const lists[], int count, enum dtype dtype,
                                 struct error *err)
 {
-    struct model model = {.dtype = dtype};
+    return weights_write_noted(path, lists, count, dtype, NULL, 0, err);
+}
+
+enum status weights_write_noted(const char *path, const char *const lists[], int count, enum dtype dtype,
+                                const struct safetensors_note *notes, int note_count, struct error *err)
+{
+    struct model model = {.dtype = dtype, .notes = notes, .note_count = note_count};
     for (int i = 0; i < count; i++)
         if (add_list(&model, lists[i], err) != STATUS_OK) break;
     return write_model(path, &model, err);

@@ -18,6 +18,11 @@ void weights_fill(float *out, const char *name, int rank, const int64_t *dim, in
 MUST_CHECK enum status weights_write_lists(const char *path, const char *const lists[], int count, enum dtype dtype,
                                            struct error *err);
 
+/* The same with metadata. */
+struct safetensors_note;
+MUST_CHECK enum status weights_write_noted(const char *path, const char *const lists[], int count, enum dtype dtype,
+                                           const struct safetensors_note *notes, int note_count, struct error *err);
+
 /* A safetensors file with every parameter of the graphs, each once. */
 MUST_CHECK enum status weights_write_graphs(const char *path, struct graph *const graphs[], int count, enum dtype dtype,
                                             struct error *err);
