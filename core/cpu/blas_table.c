@@ -1,10 +1,107 @@
 /* SPDX-License-Identifier: MIT
  *
- * Slots that OpenBLAS computes, or that are blocked around its matrix product.
+ * Slots that OpenBLAS computes: matrix products, and the blocks of linear layers and convolutions on processors for
+ * which there is no core of our own.
  */
-#include "core/cpu/kernels.h"
+#include "core/cpu/blas.h"
+#include "core/cpu/product.h"
+#include "core/cpu/reference.h"
+
+enum { MATMUL_ROWS = 256 };
+
+static void pack(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k)
+{
+    const char *row = w;
+    const size_t step = (size_t)pitch * dtype_bytes(dtype);
+    for (int64_t i = 0; i < n; i++, row += step) dtype_to_f32(to + i * k, row, dtype, (size_t)k);
+}
+
+static void multiply(float *c, int64_t c_pitch, const float *a, const float *w, int64_t m, int64_t n, int64_t k,
+                     bool add)
+{
+    blas_multiply(&(struct blas_product){.m = m,
+                                         .n = n,
+                                         .k = k,
+                                         .a = a,
+                                         .a_pitch = PRODUCT_PITCH,
+                                         .b = w,
+                                         .b_pitch = k,
+                                         .transpose_b = true,
+                                         .c = c,
+                                         .c_pitch = c_pitch,
+                                         .add = add});
+}
+
+static void finish(const struct product_block *block)
+{
+    for (int64_t r = 0; r < block->rows; r++) {
+        const float *c = block->c + r * block->c_pitch;
+        const float *residual = block->residual ? block->residual + r * block->residual_pitch : NULL;
+        float *y = block->y + r * block->y_pitch;
+        for (int64_t j = 0; j < block->columns; j++) {
+            const float value = reference_unary(block->act, c[j] + (block->bias ? block->bias[j] : 0), 0);
+            y[j] = value + (residual ? residual[j] : 0);
+        }
+    }
+}
+
+/* OpenBLAS picks its kernels by the number of rows, so a row's bytes depend on its neighbours. */
+static const struct product_core core = {
+    .tile_rows = 1,
+    .tile_columns = 16,
+    .rows_independent = false,
+    .pack = pack,
+    .multiply = multiply,
+    .finish = finish,
+};
+
+static void product(const struct cpu_call *call)
+{
+    product_run(call, &core);
+}
+
+static size_t product_scratch(const struct node *node, int threads)
+{
+    return product_work(node, threads, &core);
+}
+
+/* Some rows of one matrix of the result. */
+static void matmul_task(void *context, int64_t task, int worker)
+{
+    (void)worker;
+    const struct cpu_call *call = context;
+    const struct node *node = call->node;
+    const bool ta = node->as.matmul.transpose_a, tb = node->as.matmul.transpose_b;
+    const int64_t M = shape_dim(node->shape, -2), N = shape_dim(node->shape, -1);
+    const int64_t K = shape_dim(node->input[0]->shape, ta ? -2 : -1);
+    const int64_t blocks = (M + MATMUL_ROWS - 1) / MATMUL_ROWS, matrix = task / blocks;
+    const int64_t row = task % blocks * MATMUL_ROWS;
+    blas_multiply(&(struct blas_product){
+        .m = M - row < MATMUL_ROWS ? M - row : MATMUL_ROWS,
+        .n = N,
+        .k = K,
+        .a = (const float *)call->in[0] + matrix * M * K + (ta ? row : row * K),
+        .a_pitch = ta ? M : K,
+        .transpose_a = ta,
+        .b = (const float *)call->in[1] + matrix * K * N,
+        .b_pitch = tb ? K : N,
+        .transpose_b = tb,
+        .c = (float *)call->out + (matrix * M + row) * N,
+        .c_pitch = N,
+    });
+}
+
+static void matmul(const struct cpu_call *call)
+{
+    const struct shape shape = call->node->shape;
+    const int64_t M = shape_dim(shape, -2), blocks = (M + MATMUL_ROWS - 1) / MATMUL_ROWS;
+    pool_run(call->pool, matmul_task, (void *)call, shape_rows(shape) / M * blocks);
+}
 
 void cpu_kernels_blas(struct cpu_kernels *table)
 {
-    (void)table;
+    blas_use_one_thread();
+    table->slot[OP_LINEAR] = (struct cpu_slot){product, product_scratch};
+    table->slot[OP_CONV2D] = (struct cpu_slot){product, product_scratch};
+    table->slot[OP_MATMUL] = (struct cpu_slot){matmul, NULL};
 }

@@ -49,4 +49,8 @@ void cpu_kernels_avx512(struct cpu_kernels *table); /* needs AVX-512 F, BW, DQ a
 /* All of the above that this machine can run; or only the reference. */
 void cpu_kernels_best(struct cpu_kernels *table, bool reference_only);
 
+/* GFLOP/s of OpenBLAS's f32 matrix product with all threads of the pool: the better of its own threads and ours. Takes
+ * about half a second, during which nothing else should run. 0 if there was no memory. */
+double cpu_sgemm_gflops(struct pool *pool);
+
 #endif

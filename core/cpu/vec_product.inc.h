@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The product's core in vectors: a tile of TILE_ROWS x TILE_COLUMNS sums held in registers, one broadcast element of A
+ * against a tile's breadth of W at a time.
+ *
+ *     W as packed: strips of TILE_COLUMNS output channels         A: rows, PRODUCT_PITCH apart
+ *         k 0: o 0 1 2 ... | k 1: o 0 1 2 ... | ...                   k 0 1 2 ...
+ *
+ * A row's sum is the same chain of fused multiply-adds whatever tile it lies in, so rows are independent.
+ * Included after one of vec_avx2.h and vec_avx512.h, and vec_math.inc.h.
+ */
+#include "core/cpu/product.h"
+
+#include <string.h>
+
+enum { TILE_VECS = 2, TILE_COLUMNS = TILE_VECS * VEC_LANES };
+
+/* c [TILE_ROWS, TILE_COLUMNS] (+)= a [TILE_ROWS, k] w [k, TILE_COLUMNS] */
+static void tile(float *c, int64_t c_pitch, const float *a, const float *w, int64_t k, bool add)
+{
+    vec sum[TILE_ROWS][TILE_VECS];
+    for (int i = 0; i < TILE_ROWS; i++)
+        for (int j = 0; j < TILE_VECS; j++) sum[i][j] = vec_set(0.0f);
+    for (int64_t p = 0; p < k; p++) {
+        const vec w0 = vec_load(w + p * TILE_COLUMNS), w1 = vec_load(w + p * TILE_COLUMNS + VEC_LANES);
+        for (int i = 0; i < TILE_ROWS; i++) {
+            const vec x = vec_set(a[i * PRODUCT_PITCH + p]);
+            sum[i][0] = vec_fma(x, w0, sum[i][0]);
+            sum[i][1] = vec_fma(x, w1, sum[i][1]);
+        }
+    }
+    for (int i = 0; i < TILE_ROWS; i++)
+        for (int j = 0; j < TILE_VECS; j++) {
+            float *to = c + i * c_pitch + j * VEC_LANES;
+            vec_store(to, add ? vec_add(vec_load(to), sum[i][j]) : sum[i][j]);
+        }
+}
+
+static void multiply(float *c, int64_t c_pitch, const float *a, const float *w, int64_t m, int64_t n, int64_t k,
+                     bool add)
+{
+    for (int64_t j = 0; j < n; j += TILE_COLUMNS)
+        for (int64_t i = 0; i < m; i += TILE_ROWS)
+            tile(c + i * c_pitch + j, c_pitch, a + i * PRODUCT_PITCH, w + j * k, k, add);
+}
+
+/* VEC_LANES weights of any storage type, of which the first `n` are there. */
+static vec load_weights(const char *from, enum dtype dtype, int n)
+{
+    if (dtype == DTYPE_F32) return vec_load_part((const float *)(const void *)from, n);
+    uint16_t part[VEC_LANES] = {0};
+    const uint16_t *halves = (const uint16_t *)(const void *)from;
+    if (n < VEC_LANES) {
+        memcpy(part, from, (size_t)n * sizeof *part);
+        halves = part;
+    }
+    return dtype == DTYPE_F16 ? vec_from_f16(halves) : vec_from_bf16(halves);
+}
+
+/* Strips by squares: VEC_LANES output channels by VEC_LANES summands are loaded, widened, transposed, stored. */
+static void pack(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k)
+{
+    const int64_t bytes = (int64_t)dtype_bytes(dtype);
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        float *strip = to + j / TILE_COLUMNS * TILE_COLUMNS * k + j % TILE_COLUMNS;
+        for (int64_t p = 0; p < k; p += VEC_LANES) {
+            const int there = (int)(k - p < VEC_LANES ? k - p : VEC_LANES);
+            vec square[VEC_LANES];
+            for (int i = 0; i < VEC_LANES; i++)
+                square[i] = j + i < n ? load_weights((const char *)w + ((j + i) * pitch + p) * bytes, dtype, there)
+                                      : vec_set(0.0f);
+            vec_transpose(square);
+            for (int i = 0; i < there; i++) vec_store(strip + (p + i) * TILE_COLUMNS, square[i]);
+        }
+    }
+    for (int64_t j = (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES; j % TILE_COLUMNS; j += VEC_LANES) {
+        float *strip = to + j / TILE_COLUMNS * TILE_COLUMNS * k + j % TILE_COLUMNS;
+        for (int64_t p = 0; p < k; p++) vec_store(strip + p * TILE_COLUMNS, vec_set(0.0f));
+    }
+}
+
+/* y = act(c + bias) + residual, with `act` a constant. */
+__attribute__((always_inline)) static inline void finish_as(const struct product_block *block, enum unary act)
+{
+    for (int64_t r = 0; r < block->rows; r++) {
+        const float *c = block->c + r * block->c_pitch;
+        const float *residual = block->residual ? block->residual + r * block->residual_pitch : NULL;
+        float *y = block->y + r * block->y_pitch;
+        for (int64_t j = 0; j < block->columns; j += VEC_LANES) {
+            const int n = (int)(block->columns - j < VEC_LANES ? block->columns - j : VEC_LANES);
+            vec sum = vec_load(c + j);
+            if (block->bias) sum = vec_add(sum, vec_load_part(block->bias + j, n));
+            sum = vec_unary(sum, act, 0);
+            if (residual) sum = vec_add(sum, vec_load_part(residual + j, n));
+            vec_store_part(y + j, sum, n);
+        }
+    }
+}
+
+static void finish(const struct product_block *block)
+{
+    switch (block->act) {
+#define X(name, text)                                                                                                  \
+    case UNARY_##name: finish_as(block, UNARY_##name); break;
+        UNARY_MAP(X)
+#undef X
+    case UNARY_COUNT: break;
+    }
+}
+
+static const struct product_core product_core = {
+    .tile_rows = TILE_ROWS,
+    .tile_columns = TILE_COLUMNS,
+    .rows_independent = true,
+    .pack = pack,
+    .multiply = multiply,
+    .finish = finish,
+};
+
+static void product(const struct cpu_call *call)
+{
+    product_run(call, &product_core);
+}
+
+static size_t product_scratch(const struct node *node, int threads)
+{
+    return product_work(node, threads, &product_core);
+}
