@@ -221,103 +221,101 @@ static const char *write_zip(const char *name, const struct entry *entries, size
 #define ONE(name, tensor) "\x80\x02}U\x01" name tensor "s."
 #define DATA              "0123456789abcdef" /* four floats */
 
+static const struct {
+    struct entry entries[3];
+    int method;
+    enum status status;
+    const char *words;
+} zips[] = {
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_OK,
+     ""},
+    {{ENTRY("data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("data/0", DATA)},
+     ZIP_CM_DEFLATE,
+     STATUS_OK,
+     ""},
+    {{ENTRY("a/readme", "hello")}, ZIP_CM_STORE, STATUS_FORMAT, "without a data.pkl"},
+    {{ENTRY("a/b/data.pkl", ONE("w", "N"))}, ZIP_CM_STORE, STATUS_FORMAT, "without a data.pkl"},
+    {{ENTRY("a/data.pkl", "")}, ZIP_CM_STORE, STATUS_FORMAT, "ends too soon"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85")))},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "storage '0' is missing"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x05", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "has 16 bytes, but 20 are described"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x01K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "goes past the end of its storage of 4 elements"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x02\x85K\x04\x85"))), ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "goes past the end"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7fK\x04\x85K\x01\x85"))),
+      ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "goes past the end"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85"))),
+      ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "goes past the end"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04",
+                                          "K\x00\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\x08\xff\xff\xff\xff\xff"
+                                          "\xff\xff\x7f\x86K\x00K\x00\x86"))),
+      ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "more elements than memory"},
+    /* One number, spread over a hundred million places by a stride of 0. */
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00J\x00\xe1\xf5\x05\x85K\x00\x85"))),
+      ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "no honest file"},
+    {{ENTRY("a/data.pkl", ONE("\0", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "is not text"},
+    {{ENTRY("a/data.pkl", ONE("\xff", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "is not text"},
+    {{ENTRY("a/data.pkl", "}(U\x01w" TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85") "U\x01w" TENSOR(
+                              "0", "\x04", "K\x00K\x04\x85K\x01\x85") "u."),
+      ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "two tensors have the name 'w'"},
+    {{ENTRY("a/data.pkl", "}(U\x01w" TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85") "U\x01v" TENSOR(
+                              "0", "\x02", "K\x00K\x02\x85K\x01\x85") "u."),
+      ENTRY("a/data/0", DATA)},
+     ZIP_CM_STORE,
+     STATUS_FORMAT,
+     "storage '0' is described in two ways"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA),
+      ENTRY("a/byteorder", "big")},
+     ZIP_CM_STORE,
+     STATUS_UNSUPPORTED,
+     "byte order is 'big'"},
+    {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA),
+      ENTRY("a/byteorder", "little")},
+     ZIP_CM_STORE,
+     STATUS_OK,
+     ""},
+};
+
 static void zip_files_that_lie(void **state)
 {
-    static const struct {
-        struct entry entries[3];
-        int method;
-        enum status status;
-        const char *words;
-    } cases[] = {
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_OK,
-         ""},
-        {{ENTRY("data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("data/0", DATA)},
-         ZIP_CM_DEFLATE,
-         STATUS_OK,
-         ""},
-        {{ENTRY("a/readme", "hello")}, ZIP_CM_STORE, STATUS_FORMAT, "without a data.pkl"},
-        {{ENTRY("a/b/data.pkl", ONE("w", "N"))}, ZIP_CM_STORE, STATUS_FORMAT, "without a data.pkl"},
-        {{ENTRY("a/data.pkl", "")}, ZIP_CM_STORE, STATUS_FORMAT, "ends too soon"},
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85")))},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "storage '0' is missing"},
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x05", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "has 16 bytes, but 20 are described"},
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x01K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "goes past the end of its storage of 4 elements"},
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x02\x85K\x04\x85"))), ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "goes past the end"},
-        {{ENTRY("a/data.pkl",
-                ONE("w", TENSOR("0", "\x04", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7fK\x04\x85K\x01\x85"))),
-          ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "goes past the end"},
-        {{ENTRY("a/data.pkl",
-                ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85"))),
-          ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "goes past the end"},
-        {{ENTRY("a/data.pkl",
-                ONE("w", TENSOR("0", "\x04",
-                                "K\x00\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\x08\xff\xff\xff\xff\xff"
-                                "\xff\xff\x7f\x86K\x00K\x00\x86"))),
-          ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "more elements than memory"},
-        /* One number, spread over a hundred million places by a stride of 0. */
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00J\x00\xe1\xf5\x05\x85K\x00\x85"))),
-          ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "no honest file"},
-        {{ENTRY("a/data.pkl", ONE("\0", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "is not text"},
-        {{ENTRY("a/data.pkl", ONE("\xff", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "is not text"},
-        {{ENTRY("a/data.pkl", "}(U\x01w" TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85") "U\x01w" TENSOR(
-                                  "0", "\x04", "K\x00K\x04\x85K\x01\x85") "u."),
-          ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "two tensors have the name 'w'"},
-        {{ENTRY("a/data.pkl", "}(U\x01w" TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85") "U\x01v" TENSOR(
-                                  "0", "\x02", "K\x00K\x02\x85K\x01\x85") "u."),
-          ENTRY("a/data/0", DATA)},
-         ZIP_CM_STORE,
-         STATUS_FORMAT,
-         "storage '0' is described in two ways"},
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA),
-          ENTRY("a/byteorder", "big")},
-         ZIP_CM_STORE,
-         STATUS_UNSUPPORTED,
-         "byte order is 'big'"},
-        {{ENTRY("a/data.pkl", ONE("w", TENSOR("0", "\x04", "K\x00K\x04\x85K\x01\x85"))), ENTRY("a/data/0", DATA),
-          ENTRY("a/byteorder", "little")},
-         ZIP_CM_STORE,
-         STATUS_OK,
-         ""},
-    };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *path = write_zip("lie.ckpt", cases[i].entries, 3, cases[i].method);
-        if (cases[i].status != STATUS_OK) {
-            assert_refused(path, cases[i].status, cases[i].words);
+    for (size_t i = 0; i < sizeof zips / sizeof *zips; i++) {
+        const char *path = write_zip("lie.ckpt", zips[i].entries, 3, zips[i].method);
+        if (zips[i].status != STATUS_OK) {
+            assert_refused(path, zips[i].status, zips[i].words);
             continue;
         }
         struct checkpoint *c = open_good(path);

@@ -20,8 +20,8 @@
 
 enum {
     QUALITY = 95,
-    MOST_SCANS = 200,          /* a progressive file has about ten; each one passes over the whole picture */
-    PIXELS_IN_A_BYTE = 8 * 64, /* Huffman codes spend at least one bit on a block of 8 x 8 */
+    MOST_SCANS = 100,          /* a progressive file has about ten; each one passes over the whole picture */
+    PIXELS_IN_A_BYTE = 8 * 64, /* Huffman codes spend at least one bit on a block of 8 x 8 pixels */
     MARKER_TEXT = JPEG_APP0 + 1,
     MOST_MARKER_BYTES = 65533,
     BUFFER_BYTES = 16384,
@@ -123,7 +123,7 @@ static enum status check_header(const struct reader *r)
     const enum status status =
         image_check_size(jpeg->image_width, jpeg->image_height, r->source->name, STATUS_FORMAT, r->err);
     if (status != STATUS_OK) return status;
-    if (!jpeg->arith_code && (uint64_t)jpeg->image_width * jpeg->image_height / PIXELS_IN_A_BYTE > r->source->size)
+    if ((uint64_t)jpeg->image_width * jpeg->image_height / PIXELS_IN_A_BYTE > r->source->size)
         return fail(r->err, STATUS_FORMAT, "%s: is a damaged JPEG file: %zu bytes cannot hold %u x %u pixels",
                     r->source->name, r->source->size, jpeg->image_width, jpeg->image_height);
     if (jpeg->num_components != 1 && jpeg->num_components != 3 && jpeg->num_components != 4)

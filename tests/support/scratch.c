@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _XOPEN_SOURCE 700 /* nftw, mkdtemp */
+#define _XOPEN_SOURCE 700 /* nftw */
 #include "tests/support/scratch.h"
 
 #include "core/base/memory.h"
@@ -20,8 +20,13 @@ void scratch_open(struct scratch *s)
 {
     const char *place = getenv("TMPDIR");
     *s = (struct scratch){0};
-    snprintf(s->folder, sizeof s->folder, "%s/limn-test-XXXXXX", place && *place ? place : "/tmp");
-    if (!mkdtemp(s->folder)) fail_msg("%s: %s", s->folder, strerror(errno));
+    for (int i = 0; i < 1000; i++) {
+        snprintf(s->folder, sizeof s->folder, "%s/limn-test-%ld-%d", place && *place ? place : "/tmp", (long)getpid(),
+                 i);
+        if (mkdir(s->folder, 0777) == 0) return;
+        if (errno != EEXIST) break;
+    }
+    fail_msg("%s: %s", s->folder, strerror(errno));
 }
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *place)

@@ -3,15 +3,17 @@
 
     python make_files.py             needs torch 1.13, numpy and safetensors
 
+flat.pkl and training.pkl are the pickles of the .pth and .ckpt of that name; they and small.safetensors start the fuzzers.
+
 Tensor a of state() is 0, 1, 2, ...; the others are made from it, so that a test knows every value without a second file.
 """
 import collections
-import pickle
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 HERE = Path(__file__).parent
 
@@ -72,3 +74,9 @@ torch.save({'epoch': 1}, HERE / 'no-tensors.pth')
 with zipfile.ZipFile(HERE / 'flat.pth') as source, zipfile.ZipFile(HERE / 'packed.pth', 'w', zipfile.ZIP_DEFLATED) as out:
     for entry in source.infolist():
         out.writestr(zipfile.ZipInfo(entry.filename), source.read(entry), zipfile.ZIP_DEFLATED)
+
+for name in ('flat.pth', 'training.ckpt'):
+    with zipfile.ZipFile(HERE / name) as source:
+        (HERE / name).with_suffix('.pkl').write_bytes(source.read(name.split('.')[0] + '/data.pkl'))
+save_file({'a': torch.arange(6.0).reshape(2, 3), 'half': torch.ones(2).half(), 'none': torch.zeros(0, 2)},
+          HERE / 'small.safetensors', metadata={'format': 'pt', 'note': '가'})
