@@ -441,7 +441,7 @@ static void test_conv2d(void **state)
 {
     static const int64_t kernels[] = {1, 1, 2, 3, 3, 3, 4, 5}, strides[] = {1, 1, 2, 3}, pads[] = {0, 1, 1, 2, 4};
     uint64_t seed = 1;
-    for (int number = 0; number < 300; number++) {
+    for (int number = 0; number < 200; number++) {
         struct spec s = {.H = pick(&seed, awkward, 5),
                          .W = pick(&seed, awkward, 6),
                          .C = pick(&seed, awkward, AWKWARD),
@@ -458,16 +458,16 @@ static void test_conv2d(void **state)
                                  {.H = 3, .W = 130, .C = 64, .O = 4, .kernel = 3, .stride = 1, .pad = PAD(1)},
                                  {.H = 16, .W = 16, .C = 96, .O = 80, .kernel = 1, .stride = 1},
                                  {.H = 33, .W = 31, .C = 32, .O = 33, .kernel = 3, .stride = 2, .pad = {0, 0, 1, 1}},
-                                 {.H = 8, .W = 8, .C = 640, .O = 72, .kernel = 3, .stride = 1, .pad = PAD(1)}};
+                                 {.H = 8, .W = 8, .C = 320, .O = 40, .kernel = 3, .stride = 1, .pad = PAD(1)}};
     for (int i = 0; i < 5; i++)
-        for (int j = 0; j < 3; j++) check(*state, build_conv, vary_product(large[i], i + 7 * j));
+        for (int j = 0; j < 2; j++) check(*state, build_conv, vary_product(large[i], i + 7 * j));
 }
 
 static void test_conv2d_transpose(void **state)
 {
     static const int64_t kernels[] = {1, 2, 3, 4, 5}, strides[] = {1, 2, 2, 3};
     uint64_t seed = 2;
-    for (int number = 0; number < 120; number++) {
+    for (int number = 0; number < 80; number++) {
         struct spec s = {.H = pick(&seed, awkward, 4),
                          .W = pick(&seed, awkward, 5),
                          .C = pick(&seed, awkward, AWKWARD),
