@@ -66,8 +66,8 @@ static bool check_conv(struct graph *g, enum op op, const struct conv *conv)
     const int least = op == OP_CONV2D_TRANSPOSE ? 1 - conv->stride : 0;
     if (conv->stride < 1 || conv->stride > MOST_STRIDE)
         build_refuse(g, op, "a stride of %d is not allowed; 1 to %d is", conv->stride, MOST_STRIDE);
-    else if (p.top < 0 || p.left < 0 || p.bottom < least || p.right < least || p.top > MOST_STRIDE || p.left > MOST_STRIDE ||
-             p.bottom > MOST_STRIDE || p.right > MOST_STRIDE)
+    else if (p.top < 0 || p.left < 0 || p.bottom < least || p.right < least || p.top > MOST_STRIDE ||
+             p.left > MOST_STRIDE || p.bottom > MOST_STRIDE || p.right > MOST_STRIDE)
         build_refuse(g, op, "a padding of %d, %d, %d, %d is not allowed; each may be 0 to %d", p.top, p.left, p.bottom,
                      p.right, MOST_STRIDE);
     return g->error.status == STATUS_OK;

@@ -301,16 +301,121 @@ static void elements(const struct node *node, const double *const in[], double *
     }
 }
 
+/* ---- what gradients add ---- */
+
+static void broadcast(const struct node *node, const double *const in[], double *out)
+{
+    const struct four y = four(node->shape), x = four(node->input[0]->shape);
+    for (int64_t at = 0; at < shape_count(node->shape); at++) {
+        int64_t i[4];
+        split(y, at, i);
+        for (int d = 0; d < 4; d++) i[d] = x.d[d] == 1 ? 0 : i[d];
+        out[at] = in[0][place(x, i)];
+    }
+}
+
+static void pad(const struct node *node, const double *const in[], double *out)
+{
+    const struct four y = four(node->shape), x = four(node->input[0]->shape);
+    for (int64_t at = 0; at < shape_count(node->shape); at++) out[at] = 0;
+    for (int64_t at = 0; at < shape_count(node->input[0]->shape); at++) {
+        int64_t i[4];
+        split(x, at, i);
+        i[4 - node->shape.rank + node->as.slice.axis] += node->as.slice.start;
+        out[place(y, i)] = in[0][at];
+    }
+}
+
+static void scatter(const struct node *node, const double *const in[], double *out)
+{
+    const int64_t D = node->shape.dim[1];
+    for (int64_t at = 0; at < shape_count(node->shape); at++) out[at] = 0;
+    for (int64_t at = 0; at < shape_count(node->input[1]->shape); at++)
+        out[(int64_t)in[0][at / D] * D + at % D] += in[1][at];
+}
+
+static void conv2d_weight(const struct node *node, const double *const in[], double *out)
+{
+    const struct four w = four(node->shape), x = four(node->input[0]->shape), y = four(node->input[1]->shape);
+    const struct conv c = node->as.gemm.conv;
+    for (int64_t at = 0; at < shape_count(node->shape); at++) {
+        int64_t i[4];
+        split(w, at, i);
+        out[at] = 0;
+        for (int64_t pixel = 0; pixel < y.d[0] * y.d[1] * y.d[2]; pixel++) {
+            const int64_t b = pixel / (y.d[1] * y.d[2]), row = pixel / y.d[2] % y.d[1], column = pixel % y.d[2];
+            const int64_t from[4] = {b, row * c.stride + i[1] - c.pad.top, column * c.stride + i[2] - c.pad.left, i[3]};
+            if (from[1] < 0 || from[2] < 0 || from[1] >= x.d[1] || from[2] >= x.d[2]) continue;
+            out[at] += in[1][pixel * y.d[3] + i[0]] * in[0][place(x, from)];
+        }
+    }
+}
+
+/* dx_i = sum over j of dy_j (i = j ? 1 : 0, less 1/n, less u_i u_j / n) / s: the Jacobian, element by element. */
+static void norm_gradient(const struct node *node, const double *const in[], double *out)
+{
+    const int64_t C = shape_dim(node->shape, -1), P = shape_rows(node->shape) / node->shape.dim[0];
+    const int64_t width = C / node->as.norm.groups, n = P * width;
+    for (int64_t at = 0; at < shape_count(node->shape); at++) {
+        const int64_t origin = at / (P * C) * P * C + at % C / width * width;
+        double mean = 0, square = 0, sum = 0;
+        for (int64_t j = 0; j < n; j++) {
+            const double x = in[0][origin + j / width * C + j % width];
+            mean += x / (double)n;
+            square += x * x / (double)n;
+        }
+        const double s = sqrt(square - mean * mean + (double)node->as.norm.eps);
+        for (int64_t j = 0; j < n; j++) {
+            const int64_t other = origin + j / width * C + j % width;
+            const double both = (in[0][at] - mean) / s * ((in[0][other] - mean) / s);
+            sum += in[1][other] * ((other == at) - 1 / (double)n - both / (double)n) / s;
+        }
+        out[at] = sum;
+    }
+}
+
+/* The slope as a difference quotient, fourth order. */
+static void unary_gradient(const struct node *node, const double *const in[], double *out)
+{
+    const double h = 1e-3, alpha = (double)node->as.unary.alpha;
+    const enum unary kind = node->as.unary.kind;
+    for (int64_t at = 0; at < shape_count(node->shape); at++) {
+        const double x = in[0][at], near = unary(kind, x + h, alpha) - unary(kind, x - h, alpha);
+        const double far = unary(kind, x + 2 * h, alpha) - unary(kind, x - 2 * h, alpha);
+        out[at] = in[1][at] * (8 * near - far) / (12 * h);
+    }
+}
+
 void naive_node(const struct node *node, const double *const in[], double *out)
 {
     static void (*const run[OP_COUNT])(const struct node *, const double *const[], double *) = {
-        [OP_LINEAR] = linear,      [OP_MATMUL] = matmul,       [OP_CONV2D] = conv2d,
-        [OP_GROUP_NORM] = norm,    [OP_LAYER_NORM] = norm,     [OP_BATCH_NORM] = norm,
-        [OP_UNARY] = elements,     [OP_BINARY] = binary,       [OP_SCALE] = elements,
-        [OP_GEGLU] = elements,     [OP_ATTENTION] = attention, [OP_SOFTMAX] = softmax,
-        [OP_EMBEDDING] = elements, [OP_UPSAMPLE] = move,       [OP_AVERAGE_POOL] = average_pool,
-        [OP_CONCAT] = move,        [OP_SLICE] = move,          [OP_RESHAPE] = move,
-        [OP_PERMUTE] = move,       [OP_REDUCE] = reduce,       [OP_CONV2D_TRANSPOSE] = conv2d_transpose,
+        [OP_LINEAR] = linear,
+        [OP_MATMUL] = matmul,
+        [OP_CONV2D] = conv2d,
+        [OP_GROUP_NORM] = norm,
+        [OP_LAYER_NORM] = norm,
+        [OP_BATCH_NORM] = norm,
+        [OP_UNARY] = elements,
+        [OP_BINARY] = binary,
+        [OP_SCALE] = elements,
+        [OP_GEGLU] = elements,
+        [OP_ATTENTION] = attention,
+        [OP_SOFTMAX] = softmax,
+        [OP_EMBEDDING] = elements,
+        [OP_UPSAMPLE] = move,
+        [OP_AVERAGE_POOL] = average_pool,
+        [OP_CONCAT] = move,
+        [OP_SLICE] = move,
+        [OP_RESHAPE] = move,
+        [OP_PERMUTE] = move,
+        [OP_REDUCE] = reduce,
+        [OP_CONV2D_TRANSPOSE] = conv2d_transpose,
+        [OP_BROADCAST] = broadcast,
+        [OP_PAD] = pad,
+        [OP_SCATTER] = scatter,
+        [OP_CONV2D_WEIGHT] = conv2d_weight,
+        [OP_NORM_GRADIENT] = norm_gradient,
+        [OP_UNARY_GRADIENT] = unary_gradient,
     };
     run[node->op](node, in, out);
 }
