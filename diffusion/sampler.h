@@ -11,6 +11,8 @@
  *         sampler_step(s, i, output, sampler_needs_noise(s, i) ? fresh_noise : NULL, x);
  *     }
  *
+ * Inpainting puts the original back after each step, at the level of the next: sampler_add_noise(s, i + 1, ...).
+ *
  * Latents are arrays of `values` floats in any layout: nothing here mixes one value with another, so image i of a batch
  * is what it is alone, as long as its noise is drawn from its own generator (diffusion/noise.h).
  */

@@ -84,10 +84,12 @@ enum status unet_config_detect(struct unet_config *config, const struct checkpoi
 {
     struct unet_config c = {.groups = 32};
     *config = c;
-    if (detect_find(checkpoint, UNET "label_emb.0.0.weight") != NULL)
-        return fail(err, STATUS_UNSUPPORTED,
-                    "this U-Net is conditioned on sizes or image embeddings too (SDXL, unCLIP); SD 1.x and 2.x are "
-                    "supported");
+    if (detect_find(checkpoint, UNET "label_emb.0.0.weight") != NULL ||
+        detect_find(checkpoint, UNET "label_emb.weight") != NULL)
+        return fail(
+            err, STATUS_UNSUPPORTED,
+            "this U-Net is conditioned on more than text and time (SDXL, unCLIP, upscalers); SD 1.x and 2.x are "
+            "supported");
     const struct {
         const char *name;
         struct dimension wanted;

@@ -406,6 +406,16 @@ static void memory_may_run_out(void **state)
         sampler_destroy(s);
     }
     schedule_clear(&schedule);
+
+    float noise[N];
+    struct rng rng;
+    for (int mixed = 0; mixed <= 1; mixed++) {
+        const struct noise_seed seed = {.kind = RNG_PHILOX, .seed = 1, .subseed = 2, .subseed_strength = 0.5 * mixed};
+        struct error err = {0};
+        memory_fail_after(1);
+        assert_int_equal(noise_first(&rng, &seed, shape, noise, &err), STATUS_NO_MEMORY);
+        memory_fail_after(0);
+    }
 }
 
 /* Song et al. 2023's boundary: at time 0 the latent passes unchanged. Only a short schedule shows it, since c_skip

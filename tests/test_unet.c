@@ -303,6 +303,9 @@ static void unfit_checkpoints_are_refused(void **state)
     add_smallest(f);
     ADD(f, "label_emb.0.0.weight", 8, 8);
     refused(f, STATUS_UNSUPPORTED, "SDXL");
+    add_smallest(f);
+    ADD(f, "label_emb.weight", 8, 8);
+    refused(f, STATUS_UNSUPPORTED, "upscalers");
     for (int without = 1; without < 6; without++) {
         add_smallest(f);
         f->tensors[without] = f->tensors[--f->count];
@@ -357,12 +360,28 @@ static void heads_must_fit(void **state)
     }
 }
 
+/* A builder has no checks of its own: with any allocation missing it must run to its end, and the graph must say so. */
+static void memory_may_run_out(void **state)
+{
+    (void)state;
+    for (uint64_t at = 1, finished = 0; !finished; at++) {
+        struct graph g = {0};
+        memory_fail_after(at);
+        unet_build(&g, &kinds[0].config, graph_input(&g, "x", DTYPE_F32, SHAPE(1, 9, 9, 4)),
+                   graph_input(&g, "time", DTYPE_F32, SHAPE(1, 32)),
+                   graph_input(&g, "context", DTYPE_F32, SHAPE(1, 77, 128)));
+        finished = memory_fail_after(0) < at;
+        assert_int_equal(g.error.status, finished ? STATUS_OK : STATUS_NO_MEMORY);
+        graph_clear(&g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_is_diffusers), cmocka_unit_test(any_size_and_batch),
         cmocka_unit_test(time_embedding),      cmocka_unit_test(unfit_checkpoints_are_refused),
-        cmocka_unit_test(heads_must_fit),
+        cmocka_unit_test(heads_must_fit),      cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -328,6 +328,20 @@ static void unfit_checkpoints_are_refused(void **state)
     memory_free(f);
 }
 
+static void memory_may_run_out(void **state)
+{
+    (void)state;
+    for (uint64_t at = 1, finished = 0; !finished; at++) {
+        struct graph g = {0};
+        memory_fail_after(at);
+        vae_encode(&g, &kinds[0].config, graph_input(&g, "image", DTYPE_F32, SHAPE(1, 64, 64, 3)));
+        vae_decode(&g, &kinds[0].config, graph_input(&g, "latent", DTYPE_F32, SHAPE(1, 8, 8, 4)));
+        finished = memory_fail_after(0) < at;
+        assert_int_equal(g.error.status, finished ? STATUS_OK : STATUS_NO_MEMORY);
+        graph_clear(&g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +350,7 @@ int main(void)
         cmocka_unit_test(tiled_decoding_is_nearly_the_whole),
         cmocka_unit_test(sizes_must_fit),
         cmocka_unit_test(unfit_checkpoints_are_refused),
+        cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
