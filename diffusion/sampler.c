@@ -24,10 +24,9 @@ struct recipe {
 
 struct method {
     struct sampler_kind kind;
-    const char *alias; /* another program's name, or NULL */
-    enum spacing spacing;
-    bool spaced;    /* false: its times are its own */
-    bool multistep; /* uses the x0 of the step before */
+    const char *alias;    /* another program's name, or NULL */
+    enum spacing spacing; /* by default; DEFAULT: its times are its own, and no other can be had */
+    bool multistep;       /* uses the x0 of the step before */
     void (*level)(const struct recipe *r, int i, struct sampler_step *step);
     /* step[1] is the next; `before` is the step that was run before this one, NULL for the first. */
     void (*weigh)(const struct recipe *r, const struct sampler_step *before, struct sampler_step *step);
@@ -208,25 +207,18 @@ static void lcm_weigh(const struct recipe *r, const struct sampler_step *before,
 
 /* ---- tables ---- */
 
+/* clang-format off: one row a sampler */
 static const struct method methods[] = {
     {{"euler_a", "Euler a", "Euler, with fresh noise", true, true},
      "euler_ancestral",
      SPACING_LINSPACE,
-     true,
      false,
      euler_level,
      euler_a_weigh},
-    {{"euler", "Euler", "plain Euler steps", false, true},
-     NULL,
-     SPACING_LINSPACE,
-     true,
-     false,
-     euler_level,
-     euler_weigh},
+    {{"euler", "Euler", "plain Euler steps", false, true}, NULL, SPACING_LINSPACE, false, euler_level, euler_weigh},
     {{"dpm++2m", "DPM++ 2M", "second order, good in 20 steps", false, true},
      NULL,
      SPACING_LINSPACE,
-     true,
      true,
      dpm_level,
      dpm_weigh},
@@ -234,20 +226,17 @@ static const struct method methods[] = {
      NULL,
      SPACING_LINSPACE,
      true,
-     true,
      dpm_level,
      dpm_sde_weigh},
     {{"ddim", "DDIM", "deterministic unless eta > 0", false, false},
      NULL,
      SPACING_LEADING,
-     true,
      false,
      ddim_level,
      ddim_weigh},
     {{"ddpm", "DDPM", "the original chain; wants many steps", true, false},
      NULL,
      SPACING_LEADING,
-     true,
      false,
      ddim_level,
      ddpm_weigh},
@@ -255,10 +244,10 @@ static const struct method methods[] = {
      NULL,
      SPACING_DEFAULT,
      false,
-     false,
      lcm_level,
      lcm_weigh},
 };
+/* clang-format on */
 
 static const struct sampler_schedule schedules[] = {
     {"default", "Automatic", SPACING_DEFAULT, false},  {"karras", "Karras", SPACING_DEFAULT, true},
@@ -325,7 +314,8 @@ static enum status check_options(const struct method *m, const struct schedule *
                                  const struct sampler_schedule *chosen, const struct sampler_options *o,
                                  struct error *err)
 {
-    const int most = m->spaced ? schedule->options.train_steps : lcm_grid(schedule);
+    const bool own_times = m->spacing == SPACING_DEFAULT;
+    const int most = own_times ? lcm_grid(schedule) : schedule->options.train_steps;
     if (o->steps < 1 || o->steps > most)
         return fail(err, STATUS_ARGUMENT, "%d steps: sampler %s runs 1 to %d", o->steps, m->kind.name, most);
     if (!(o->strength >= 0 && o->strength <= 1))
@@ -337,7 +327,7 @@ static enum status check_options(const struct method *m, const struct schedule *
         return fail(err, STATUS_ARGUMENT,
                     "schedule karras: sampler %s cannot run on it; euler, euler_a, dpm++2m and dpm++2m_sde can",
                     m->kind.name);
-    if (!m->spaced && (chosen->spacing != SPACING_DEFAULT || o->spacing != SPACING_DEFAULT))
+    if (own_times && (chosen->spacing != SPACING_DEFAULT || o->spacing != SPACING_DEFAULT))
         return fail(err, STATUS_ARGUMENT, "schedule %s: sampler %s has times of its own, only default is allowed",
                     chosen->name, m->kind.name);
     return STATUS_OK;
