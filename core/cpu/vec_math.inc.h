@@ -4,9 +4,9 @@
  * least-maximum fits to 100-bit values; errors are within 2 units in the last place unless a line says otherwise.
  * Included after one of vec_avx2.h and vec_avx512.h.
  */
-#include <math.h>
+#include "core/cpu/reference.h"
 
-#include "core/tensor/graph.h"
+#include <math.h>
 
 /* e^a = 2^n e^r with n = round(a / ln 2), so |r| <= ln(2)/2; ln 2 is split in two so that r is exact enough (Cody and
  * Waite 1980). Below -104 the result is 0, above 88.73 it is infinite. */
@@ -80,20 +80,13 @@ static inline vec vec_gelu_tanh(vec a)
     return vec_mul(a, vec_sigmoid(vec_mul(cubic, vec_set(1.59576912f))));
 }
 
-/* The one function without a vector form; no network spends time in it. */
-static inline vec vec_log(vec a)
+/* Functions that no network spends its time in, lane by lane. */
+static inline vec vec_each(vec a, enum unary kind, float alpha)
 {
     float lane[VEC_LANES];
     vec_store(lane, a);
-    for (int i = 0; i < VEC_LANES; i++) lane[i] = logf(lane[i]);
+    for (int i = 0; i < VEC_LANES; i++) lane[i] = reference_unary(kind, lane[i], alpha);
     return vec_load(lane);
-}
-
-/* log(1 + e^a), from the end where the exponential is small. */
-static inline vec vec_softplus(vec a)
-{
-    const vec zero = vec_set(0.0f);
-    return vec_add(vec_max(zero, a), vec_log(vec_add(vec_set(1.0f), vec_exp(vec_sub(zero, vec_abs(a))))));
 }
 
 /* `kind` should be a constant where this is called, so that the switch vanishes. */
@@ -110,10 +103,9 @@ static inline vec vec_unary(vec a, enum unary kind, float alpha)
     case UNARY_TANH: return vec_tanh(a);
     case UNARY_SIGMOID: return vec_sigmoid(a);
     case UNARY_EXP: return vec_exp(a);
-    case UNARY_LOG: return vec_log(a);
     case UNARY_SQRT: return vec_sqrt(a);
-    case UNARY_SOFTPLUS: return vec_softplus(a);
     case UNARY_STEP: return vec_select(vec_less(zero, a), vec_set(1.0f), zero);
-    default: return a;
+    case UNARY_NONE: return a;
+    default: return vec_each(a, kind, alpha);
     }
 }

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * All vector kernels and their slots. Included after one of vec_avx2.h and vec_avx512.h by the table of that width.
+ */
+#include "core/cpu/vec_math.inc.h"
+
+#include "core/cpu/vec_product.inc.h"
+
+#include "core/cpu/vec_attention.inc.h"
+
+#include "core/cpu/vec_elements.inc.h"
+#include "core/cpu/vec_norms.inc.h"
+
+static void fill_slots(struct cpu_kernels *table)
+{
+    table->slot[OP_LINEAR] = (struct cpu_slot){product, product_scratch};
+    table->slot[OP_CONV2D] = (struct cpu_slot){product, product_scratch};
+    table->slot[OP_ATTENTION] = (struct cpu_slot){attention, attention_scratch};
+    table->slot[OP_GROUP_NORM] = (struct cpu_slot){group_norm, group_norm_scratch};
+    table->slot[OP_LAYER_NORM] = (struct cpu_slot){layer_norm, NULL};
+    table->slot[OP_UNARY] = (struct cpu_slot){unary, NULL};
+    table->slot[OP_SCALE] = (struct cpu_slot){scale, NULL};
+    table->slot[OP_BINARY] = (struct cpu_slot){binary, NULL};
+    table->slot[OP_GEGLU] = (struct cpu_slot){geglu, NULL};
+}
