@@ -387,6 +387,30 @@ static struct node *build_reshape(struct graph *g, int64_t B, const struct spec 
     return graph_reshape(g, param(g, "w", SHAPE(B, s->H, s->C)), SHAPE(B * s->C, s->H));
 }
 
+static struct node *build_gradient(struct graph *g, int64_t B, const struct spec *s)
+{
+    struct node *x = input(g, s->flag ? "shifted" : "positive", SHAPE(B, s->H, s->W, s->C)), *dy;
+    const int64_t tall = (s->H + s->pad.top + s->pad.bottom - s->kernel) / (s->stride ? s->stride : 1) + 1;
+    const int64_t wide = (s->W + s->pad.left + s->pad.right - s->kernel) / (s->stride ? s->stride : 1) + 1;
+    struct node *ids;
+    switch (s->kind) {
+    case OP_NORM_GRADIENT:
+        dy = input(g, "dy", x->shape);
+        return graph_norm_gradient(g, x, dy, (struct norm){.groups = s->axis, .eps = 1e-5f});
+    case OP_UNARY_GRADIENT:
+        dy = input(g, "dy", x->shape);
+        return graph_unary_gradient(g, x, dy, (enum unary)s->axis, 0.2f);
+    case OP_CONV2D_WEIGHT:
+        dy = input(g, "dy", SHAPE(B, tall, wide, s->O));
+        return graph_conv2d_weight(g, x, dy, s->kernel, s->kernel, (struct conv){s->stride, s->pad});
+    case OP_SCATTER:
+        ids = graph_input(g, "ids", DTYPE_I32, SHAPE(B, s->H));
+        return graph_scatter(g, ids, input(g, "rows", SHAPE(B, s->H, s->C)), s->S);
+    case OP_PAD: return graph_pad(g, x, s->axis, s->O, x->shape.dim[s->axis] + s->O + 2);
+    default: return graph_broadcast(g, input(g, "x", SHAPE(B, s->H, 1, s->flag ? 1 : s->C)), x->shape);
+    }
+}
+
 /* ---- tests ---- */
 
 /* Turns a counter into the options of a product, with cycles of lengths that share no factor. */
@@ -475,6 +499,7 @@ static void test_conv2d_transpose(void **state)
                          .kernel = (int)pick(&seed, kernels, 5),
                          .stride = (int)pick(&seed, strides, 4)};
         if (number % 2 && s.kernel > 2) s.pad = (struct padding){1, 1, number % 3 != 0, 1};
+        if (number % 5 == 0) s.pad.bottom = 1 - s.stride; /* rows that are added */
         s = vary_product(s, number);
         if ((s.H - 1) * s.stride + s.kernel <= 2 || (s.W - 1) * s.stride + s.kernel <= 2) continue;
         check(*state, build_conv_transpose, s);
@@ -649,6 +674,58 @@ static void test_embedding_refuses(void **state)
         }
 }
 
+static void test_gradients(void **state)
+{
+    for (int h = 0; h < 5; h++)
+        for (int c = 0; c < AWKWARD; c++) {
+            struct spec s = {
+                .H = awkward[h], .W = 5, .C = awkward[c], .O = c + 1, .S = 1 + 40 * h, .dtype = DTYPE_COUNT};
+            s.flag = c % 2;
+            s.kind = OP_BROADCAST;
+            check(*state, build_gradient, s);
+            s.kind = OP_NORM_GRADIENT;
+            s.axis = c % 3 ? (int)s.C : 1;
+            check(*state, build_gradient, s);
+            s.kind = OP_PAD;
+            for (s.axis = 1; s.axis < 4; s.axis++) check(*state, build_gradient, s);
+            s.kind = OP_UNARY_GRADIENT;
+            s.flag = false;
+            for (s.axis = 0; s.axis < UNARY_COUNT; s.axis++) check(*state, build_gradient, s);
+            s.kind = OP_SCATTER;
+            s.alone = true;
+            check(*state, build_gradient, s);
+        }
+}
+
+static void test_conv2d_weight(void **state)
+{
+    static const int64_t kernels[] = {1, 2, 3, 3, 4, 5}, strides[] = {1, 1, 2, 3}, pads[] = {0, 1, 1, 2};
+    uint64_t seed = 3;
+    for (int number = 0; number < 150; number++) {
+        struct spec s = {.kind = OP_CONV2D_WEIGHT, .alone = true, .dtype = DTYPE_COUNT};
+        s.H = pick(&seed, awkward, 5);
+        s.W = pick(&seed, awkward, 5);
+        s.C = pick(&seed, awkward, AWKWARD);
+        s.O = pick(&seed, awkward, AWKWARD);
+        s.kernel = (int)pick(&seed, kernels, 6);
+        s.stride = (int)pick(&seed, strides, 4);
+        s.pad = number % 3 ? PAD((int)pick(&seed, pads, 4)) : (struct padding){.bottom = 1, .right = 1};
+        if (s.H + s.pad.top + s.pad.bottom < s.kernel || s.W + s.pad.left + s.pad.right < s.kernel) continue;
+        check(*state, build_gradient, s);
+    }
+    const struct spec large = {.kind = OP_CONV2D_WEIGHT,
+                               .alone = true,
+                               .H = 17,
+                               .W = 24,
+                               .C = 96,
+                               .O = 80,
+                               .kernel = 3,
+                               .stride = 1,
+                               .pad = PAD(1),
+                               .dtype = DTYPE_COUNT};
+    check(*state, build_gradient, large);
+}
+
 /* The tests above are of no use for an operation that no table runs. */
 static void test_all_slots(void **state)
 {
@@ -693,6 +770,8 @@ int main(void)
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_resize),
         cmocka_unit_test(test_reduce),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_conv2d_weight),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
