@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: MIT
+"""Builds the training data of the emoji pack: build_data.py NPM_DIR OUT_DIR
+
+Reads the packages that fetch.sh unpacked, renders the curated concepts
+(concepts.txt) with librsvg and writes into OUT_DIR:
+  pictures.bin   base pictures, RGBA (row-delta, zlib)
+  plan.npz       which recoloured copies to make of which picture
+  captions.npz   token ids of every caption, and K captions per picture
+  merges.txt     the tokenizer's merges
+  pack.json      concepts, styles, colours; tokens of the sample prompts
+Everything is deterministic.
+"""
+import collections
+import ctypes as C
+import glob
+import hashlib
+import json
+import os
+import random
+import sys
+import zlib
+
+import numpy as np
+import torch
+
+import recolour as rc
+import settings as S
+import tokenizer as tk
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Rect(C.Structure):
+    _fields_ = [(n, C.c_double) for n in ("x", "y", "w", "h")]
+
+
+def libraries():
+    rsvg, cairo = C.CDLL("librsvg-2.so.2"), C.CDLL("libcairo.so.2")
+    gobject = C.CDLL("libgobject-2.0.so.0")
+    p, i = C.c_void_p, C.c_int
+    rsvg.rsvg_handle_new_from_data.restype = p
+    rsvg.rsvg_handle_new_from_data.argtypes = [C.c_char_p, C.c_size_t, p]
+    rsvg.rsvg_handle_render_document.argtypes = [p, p, C.POINTER(Rect), p]
+    cairo.cairo_image_surface_create_for_data.restype = p
+    cairo.cairo_image_surface_create_for_data.argtypes = [p, i, i, i, i]
+    cairo.cairo_create.restype = p
+    for f in (cairo.cairo_create, cairo.cairo_destroy, cairo.cairo_surface_flush,
+              cairo.cairo_surface_destroy, gobject.g_object_unref):
+        f.argtypes = [p]
+    return rsvg, cairo, gobject
+
+
+def render(libs, svg):
+    """SVG text -> un-premultiplied RGBA array, or None where it fails."""
+    rsvg, cairo, gobject = libs
+    data = svg.encode()
+    handle = rsvg.rsvg_handle_new_from_data(data, len(data), None)
+    if not handle:
+        return None
+    n = S.SIZE * 4                                    # drawn four times as large
+    buf = np.zeros((n, n, 4), np.uint8)
+    surface = cairo.cairo_image_surface_create_for_data(buf.ctypes.data, 0, n, n, n * 4)
+    cr = cairo.cairo_create(surface)
+    m = 4.0 * S.MARGIN
+    ok = rsvg.rsvg_handle_render_document(handle, cr, C.byref(Rect(m, m, n - 2 * m, n - 2 * m)), None)
+    cairo.cairo_destroy(cr)
+    cairo.cairo_surface_flush(surface)
+    cairo.cairo_surface_destroy(surface)
+    gobject.g_object_unref(handle)
+    if not ok:
+        return None
+    f = buf.astype(np.float32).reshape(S.SIZE, 4, S.SIZE, 4, 4).mean((1, 3))
+    a = f[..., 3:]
+    rgb = np.where(a > 0, f[..., 2::-1] / np.maximum(a, 1e-6) * 255, 255)
+    out = np.concatenate([rgb, a], -1)
+    return np.clip(out + .5, 0, 255).astype(np.uint8)
+
+
+def canon(code):
+    """A code point sequence without variation selectors, upper case."""
+    return "-".join(p for p in code.upper().split("-") if p != "FE0F")
+
+
+def package(root, name):
+    found = [d for d in glob.glob(os.path.join(root, "*" + name + "-[0-9]*", "package"))]
+    if len(found) != 1:
+        sys.exit(f"expected one unpacked package {name} under {root}: {found}")
+    return found[0]
+
+
+def load(path):
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def read_concepts():
+    rows = []
+    with open(os.path.join(HERE, "concepts.txt"), encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("#") or not line.strip():
+                continue
+            cell = [c.strip() for c in line.split("|")] + [""]
+            opts = cell[3].split()
+            rows.append(dict(
+                code=canon("-".join(f"{ord(c):X}" for c in cell[0])),
+                en=[x.strip() for x in cell[1].split(",")],
+                ko=[x.strip() for x in cell[2].split(",")],
+                colour=next((o[2:] for o in opts if o.startswith("c=")), None),
+                norc="norc" in opts, copied="norc" not in opts))
+    seen = [r["code"] for r in rows]
+    dup = [c for c, n in collections.Counter(seen).items() if n > 1]
+    if dup:
+        sys.exit(f"concepts.txt: repeated {dup}")
+    if S.CONCEPTS:
+        rows = chosen(rows)
+    return rows
+
+
+def chosen(rows):
+    """The rows that the file S.CONCEPTS names, and which of them are recoloured."""
+    with open(os.path.join(HERE, S.CONCEPTS), encoding="utf-8") as f:
+        text = "".join(line.strip() for line in f if not line.startswith("#"))
+    kept, copied = (list(part.replace("\ufe0f", "")) for part in text.split("recolour:"))
+    by_code = {r["code"]: r for r in rows}
+    out = []
+    for c in kept:
+        code = f"{ord(c):X}"
+        if code not in by_code or by_code[code] in out:
+            sys.exit(f"{S.CONCEPTS}: {c} is repeated or not in concepts.txt")
+        out.append(by_code[code])
+        out[-1]["copied"] &= c in copied
+    if set(copied) - set(kept):
+        sys.exit(f"{S.CONCEPTS}: to be recoloured but not chosen: {set(copied) - set(kept)}")
+    return out
+
+
+def read_drop():
+    """style/CODE pairs judged poor by eye."""
+    path = os.path.join(HERE, "drop.txt")
+    if not os.path.exists(path):
+        return set()
+    with open(path) as f:
+        return {w for line in f if not line.startswith("#") for w in line.split()}
+
+
+def collect(root, concepts):
+    """Renders every concept in every style; returns pictures and their rows."""
+    base = package(root, "emojibase-data")
+    names = {canon(d["hexcode"]): d for d in load(base + "/en/data.json")}
+    korean = {canon(d["hexcode"]): d for d in load(base + "/ko/data.json")}
+    # icon name -> code point, from the packages that have a table of them; the
+    # names are one scheme across these packages, so it serves the others too
+    code_of = {}
+    for style in ("noto", "twemoji", "fluent-emoji-flat"):
+        for code, name in load(package(root, style) + "/chars.json").items():
+            code_of.setdefault(name, canon(code))
+    libs, drop = libraries(), read_drop()
+    by_code = {c["code"]: k for k, c in enumerate(concepts)}
+    pictures, rows, seen = [], [], {}
+    for s, (style, _, _) in enumerate(S.STYLES):
+        folder = package(root, style)
+        icons = load(folder + "/icons.json")
+        own = {n: canon(c) for c, n in load(folder + "/chars.json").items()} \
+            if os.path.exists(folder + "/chars.json") else {}
+        done = set()
+        table = dict(icons["icons"])
+        for name, alias in icons.get("aliases", {}).items():
+            if set(alias) == {"parent"} and alias["parent"] in table:
+                table.setdefault(name, table[alias["parent"]])
+        for name, icon in table.items():
+            code = own.get(name) or code_of.get(name)
+            k = by_code.get(code)
+            if k is None or code in done or icon.get("hidden") or f"{style}/{code}" in drop:
+                continue
+            w, h = (icon.get(x, icons.get(x, 16)) for x in ("width", "height"))
+            svg = ('<svg xmlns="http://www.w3.org/2000/svg" '
+                   'xmlns:xlink="http://www.w3.org/1999/xlink" '
+                   f'width="{w}" height="{h}" viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {w} {h}">'
+                   f'{icon["body"]}</svg>')
+            image = render(libs, svg)
+            if image is None or image[..., 3].max() < 128:
+                continue
+            mark = hashlib.sha256(image.tobytes()).digest()
+            if mark in seen:
+                continue
+            seen[mark] = 1
+            done.add(code)
+            pictures.append(image)
+            rows.append((k, s))
+    for k, c in enumerate(concepts):
+        d = names.get(c["code"])
+        if d is None:
+            sys.exit(f"concepts.txt: unknown {c['code']} {c['en']}")
+        c["label"], c["tags"] = d["label"], d.get("tags", [])
+        c["label_ko"] = korean.get(c["code"], {}).get("label", "")
+    return np.stack(pictures), rows
+
+
+def pack_pictures(x):
+    """Row delta, then zlib; train.py undoes it."""
+    d = x.copy()
+    d[:, 1:] -= x[:, :-1]
+    planes = np.ascontiguousarray(d.transpose(3, 0, 1, 2))
+    return zlib.compress(planes.tobytes(), 9)
+
+
+def unpack_pictures(data, count):
+    planes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(4, count, S.SIZE, S.SIZE)
+    return np.cumsum(planes.transpose(1, 2, 3, 0), axis=1, dtype=np.uint8)
+
+
+def make_plan(pictures, rows, concepts):
+    """Natural colour word of each picture, and the copies to make."""
+    natural, plan = [], []
+    for i in range(0, len(pictures), 64):
+        x = torch.from_numpy(pictures[i:i + 64]).float().permute(0, 3, 1, 2) / 255
+        info = {k: v.tolist() for k, v in rc.survey(x).items()}
+        for j in range(len(x)):
+            c = concepts[rows[i + j][0]]
+            g = {k: v[j] for k, v in info.items()}
+            word = c["colour"]
+            if word is None and g["share"] > .60:
+                word = rc.natural(g["hue"], g["sat"], g["val"])
+            if word is None and g["plain"] > .85:
+                word = ("black" if g["plainval"] < .25 else "white" if g["plainval"] > .9
+                        else "grey" if .4 < g["plainval"] < .75 else None)
+            natural.append(word)
+            if not c["copied"]:
+                continue
+            turn = g["share"] > .42 and g["sat"] > .28 and g["val"] > .3
+            tint = not turn and g["plain"] > .6 and g["plainval"] > .5
+            if not (turn or tint):
+                continue
+            for q, (name, _, hue, _, _) in enumerate(rc.COLOURS):
+                if name == word or (turn and rc.natural(g["hue"], g["sat"], g["val"]) == name):
+                    continue
+                if name not in S.COPIES:
+                    continue
+                if name == "black" and (tint or g["share"] < .6):
+                    continue
+                if name == "brown" and g["share"] < .6:
+                    continue
+                plan.append((i + j, q, int(tint)))
+    return natural, np.array(plan, np.int32)
+
+
+def article(word):
+    return ("an " if word[0] in "aeiou" else "a ") + word
+
+
+PLURAL = {"grapes", "blueberries", "cherries", "peanuts", "pancakes", "french fries",
+          "noodles", "scissors", "glasses", "sunglasses", "goggles", "jeans", "pants",
+          "gloves", "socks", "skis", "headphones", "books", "eyes", "leaves", "lips",
+          "footprints", "paw prints", "scales", "chains", "fireworks", "sparkles",
+          "autumn leaves", "theater masks"}
+
+
+# how people write the colours in Korean
+KOREAN_COLOURS = dict(
+    red=["빨간", "빨간", "빨간색"], orange=["주황색", "주황"], yellow=["노란", "노란", "노란색"],
+    green=["초록색", "초록", "녹색"], blue=["파란", "파란", "파란색"], purple=["보라색", "보라"],
+    pink=["분홍색", "분홍"], brown=["갈색"], black=["검은", "검은색", "검정"],
+    white=["하얀", "흰", "하얀색"], grey=["회색"])
+
+
+def caption(rnd, concept, colour, style):
+    """One caption: concept, colour word or None, style index."""
+    r = rnd.random()
+    if r < S.EMPTY_SHARE:
+        return ""
+    style_words = S.STYLES[style][1] if rnd.random() < S.STYLE_SHARE else None
+    en = concept["en"]
+    name = en[0] if rnd.random() < .65 else rnd.choice(en)
+    if rnd.random() < S.KOREAN_SHARE:
+        ko = concept["ko"]
+        text = ko[0] if rnd.random() < .6 else rnd.choice(ko)
+        if colour:
+            text = rnd.choice(KOREAN_COLOURS[colour]) + " " + text
+        if style_words:
+            word = rnd.choice(S.STYLES[style][2] if rnd.random() < .6 else S.STYLES[style][1])
+            text = f"{text}, {word}" if rnd.random() < .6 else f"{word} {text}"
+        return text
+    if not colour and rnd.random() < S.LABEL_SHARE and concept["label"]:
+        name = concept["label"].lower()
+    if colour and colour in name.split():
+        text = name
+    else:
+        text = f"{colour} {name}" if colour else name
+    if name not in PLURAL and rnd.random() < .45:
+        text = article(text)
+    if rnd.random() < .08:
+        text = rnd.choice(["a picture of ", "a drawing of ", "an emoji of "]) + text
+    if concept["tags"] and rnd.random() < S.TAG_SHARE:
+        text += ", " + rnd.choice(concept["tags"]).lower()
+    if style_words:
+        word = style_words[0]
+        form = rnd.random()
+        text = f"{text}, {word}" if form < .6 else f"{text} in {word}" if form < .8 else f"{text} {word}"
+    return text
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    root, out = sys.argv[1:]
+    os.makedirs(out, exist_ok=True)
+    torch.set_num_threads(1)
+    concepts = read_concepts()
+    pictures, rows = collect(root, concepts)
+    styles = collections.Counter(S.STYLES[s][0] for _, s in rows)
+    print(len(concepts), "concepts,", len(pictures), "pictures", dict(styles))
+    natural, plan = make_plan(pictures, rows, concepts)
+    print("recoloured copies:", len(plan),
+          dict(collections.Counter(rc.NAMES[q] for q in plan[:, 1])))
+
+    # captions: K per picture, base pictures first, then the copies
+    rnd = random.Random(1)
+    texts, index = {}, np.zeros((len(rows) + len(plan), S.CAPTIONS), np.int32)
+    jobs = [(k, s, natural[i], S.COLOUR_SHARE if not concepts[k]["norc"] else 1.) for i, (k, s) in enumerate(rows)]
+    jobs += [(rows[i][0], rows[i][1], rc.NAMES[q], 1.) for i, q, _ in plan]
+    words = collections.Counter()
+    for i, (k, s, colour, often) in enumerate(jobs):
+        for j in range(S.CAPTIONS):
+            say = colour if colour and rnd.random() < often else None
+            text = caption(rnd, concepts[k], say, s)
+            index[i, j] = texts.setdefault(text, len(texts))
+    for text in texts:
+        words.update(tk.split_words(text))
+    # every name counts, whether or not a draw used it
+    for c in concepts:
+        for text in c["en"] + c["ko"]:
+            for w in tk.split_words(text):
+                words[w] += 20
+    words = {w: 1 + int(n ** .5) for w, n in words.items()}
+    merges = tk.learn(words, S.MERGES)
+    token = tk.Tokenizer(merges)
+    ids = np.array([token.encode(t) for t in texts], np.uint16)
+    longest = int((ids != token.end).sum(1).max()) + 1
+    print(len(texts), "captions, longest", longest, "tokens,", len(merges), "merges, vocabulary", token.size)
+
+    with open(os.path.join(HERE, "prompts.txt"), encoding="utf-8") as f:
+        prompts = [p.strip() for p in f if p.strip()]
+    with open(out + "/pictures.bin", "wb") as f:
+        f.write(pack_pictures(pictures))
+    np.savez_compressed(out + "/plan.npz", rows=np.array(rows, np.int32), plan=plan)
+    np.savez_compressed(out + "/captions.npz", ids=ids[:, :longest], index=index)
+    with open(out + "/merges.txt", "w", encoding="utf-8") as f:
+        f.write(tk.merges_text(merges))
+    # concepts that share their first names are one entry in the pack's list
+    listed = {}
+    for c in concepts:
+        e = listed.setdefault(c["en"][0], dict(en=[], ko=[]))
+        e["en"] += [x for x in c["en"] if x not in e["en"]]
+        e["ko"] += [x for x in c["ko"] if x not in e["ko"]]
+    with open(out + "/pack.json", "w", encoding="utf-8") as f:
+        json.dump(dict(
+            size=S.SIZE, pictures=len(pictures), vocabulary=token.size, end=token.end,
+            prompts=[dict(text=p, ids=token.encode(p)) for p in prompts],
+            empty=token.encode(""),
+            concepts=list(listed.values()),
+            styles=[dict(en=e[0], ko=k[0], source=n) for n, e, k in S.STYLES],
+            colours=[dict(en=c[0], ko=c[1]) for c in rc.COLOURS if c[0] in
+                     {rc.NAMES[q] for q in plan[:, 1]} | {n for n in natural if n}]),
+            f, ensure_ascii=False, indent=1)
+    with open(out + "/review.json", "w", encoding="utf-8") as f:
+        json.dump([dict(code=concepts[k]["code"], en=concepts[k]["en"][0], label=concepts[k]["label"],
+                        ko=concepts[k]["ko"], label_ko=concepts[k]["label_ko"], style=S.STYLES[s][0], colour=n)
+                   for (k, s), n in zip(rows, natural)], f, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""What the pack is made of: the sizes of the pictures and of the networks, the
+drawings, and how captions are drawn. A wider pack is a change of this file.
+"""
+
+# ---- pictures
+SIZE = 64           # side in pixels
+MARGIN = 3          # white border
+CONCEPTS = "core.txt"   # which of concepts.txt to use; None: all
+COPIES = ["red", "yellow", "green", "blue", "purple", "pink"]   # colours of recoloured copies
+
+# package, style words in English, in Korean
+STYLES = [
+    ("noto", ["noto style"], ["노토 스타일"]),
+    ("twemoji", ["twemoji style"], ["트위터 스타일"]),
+    ("fluent-emoji-flat", ["flat style"], ["플랫 스타일"]),
+]
+
+# ---- captions
+CAPTIONS = 32       # drawn per picture
+MERGES = 1000       # of the tokenizer, at most
+LENGTH = 32         # tokens of a caption, with its start and end
+EMPTY_SHARE = .10   # captions left empty, for guidance
+STYLE_SHARE = .40   # captions that name the style
+KOREAN_SHARE = .30
+COLOUR_SHARE = .50  # captions of a picture in its own colour that name it
+TAG_SHARE = 0       # English captions that end in one of emojibase's tags
+LABEL_SHARE = 0     # English captions that use emojibase's label
+
+# ---- networks
+NETWORKS = dict(
+    text=dict(width=128, heads=2, layers=2, length=LENGTH),
+    unet=dict(latent=4, channels=48, mult=[1, 2, 4], blocks=1, head_channels=32, groups=8, context=128,
+              attention=[2]),
+    vae=dict(channels=16, mult=[1, 2, 4], blocks=1, latent=4, groups=8),
+)
