@@ -175,13 +175,15 @@ static enum status make_schedule(struct limn_model *model, const char *predictio
 static enum status load_network(struct limn_model *model, struct stage *stage, const struct checkpoint *checkpoint,
                                 struct error *err)
 {
+    struct error why = {0};
     enum status status = stage->graph.error.status;
     if (status != STATUS_OK)
-        status = fail(err, status, "%s", stage->graph.error.text);
+        why = stage->graph.error;
     else
-        status = params_load(model->params, &stage->graph, checkpoint, err);
+        status = params_load(model->params, &stage->graph, checkpoint, &why);
     stage_close(stage);
-    return status;
+    if (status == STATUS_OK) return STATUS_OK;
+    return fail(err, status, "%s: %s", checkpoint == model->checkpoint ? model->path : model->vae_path, why.text);
 }
 
 /* A missing or broken tensor is found now and not after a minute of painting. The encoder waits until it is needed. */
