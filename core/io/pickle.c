@@ -527,7 +527,8 @@ enum status pickle_parse(struct pickle *out, struct arena *arena, const uint8_t 
 {
     *out = (struct pickle){0};
     struct machine m = {.context = {arena, name, err}, .bytes = bytes, .size = size};
-    run(&m);
+    /* There is always a stack to point into, even if nothing was pushed. */
+    if (reserve(&m, &m.stack, &m.stack_capacity, 1, sizeof *m.stack)) run(&m);
     if (!failed(&m)) *out = (struct pickle){.root = pop(&m), .storages = m.storages, .end = m.at};
     memory_free(m.stack);
     memory_free(m.marks);

@@ -3,7 +3,7 @@
 
     python make_images.py            needs Pillow 9.4, numpy and safetensors
 
-Writes the files NAME.png and NAME.jpg, and images.safetensors with
+Writes the files NAME.png and NAME.jpg, NAME.exif (what is inside a JPEG, to start a fuzzer), and images.safetensors with
     NAME                    the pixels that Pillow reads, [height, width, channels] u8, turned upright
     resize.FILTER.WxH       photo, resized by Pillow
     resize-grey.FILTER.WxH  its luma, resized by Pillow
@@ -138,6 +138,12 @@ def tiff(order, folder):
     return b'Exif\0\0' + data + folder
 
 
+def exifs():
+    for order, charset in (b'MM', 'utf-16-be'), (b'II', 'utf-16-le'):
+        data = tiff(order, b'UNICODE\0' + 'Steps: 20, 사과'.encode(charset))
+        (HERE / f'comment-{order.decode().lower()}.exif').write_bytes(data[6:])
+
+
 def jpegs():
     rgb = photo(40, 26)
     image = Image.fromarray(rgb)
@@ -197,5 +203,6 @@ def operations():
 pngs()
 texts()
 jpegs()
+exifs()
 operations()
 save_file({k: np.ascontiguousarray(v, dtype=np.uint8) for k, v in OUT.items()}, HERE / 'images.safetensors')
