@@ -345,7 +345,7 @@ static void test_chunks(void **state)
     write_small("{\"text\": {\"heads\": 3}}");
     struct model m = open_model(small_path);
     struct text_encoder *e = make_encoder(&m);
-    assert_int_equal(text_encoder_config(e)->heads, 3);
+    assert_int_equal(text_encoder_config(e)->blocks.heads, 3);
     enum { CHUNK_BYTES = SMALL_LENGTH * SMALL_WIDTH * sizeof(float) };
     struct text_states b = encode(e, "b", 1, EMPHASIS_ORIGINAL), empty = encode(e, "", 0, EMPHASIS_ORIGINAL);
     struct text_states all = encode(e, "ab ab BREAK b", 4, EMPHASIS_ORIGINAL);
@@ -389,7 +389,7 @@ static void test_clip_skip(void **state)
                      STATUS_ARGUMENT);
     assert_string_equal(err.text, "clip skip is 4; this text encoder allows 1 to 3");
     assert_null(states[0].values);
-    const struct text_config folder = {.layout = TEXT_LAYOUT_HF, .layers = 23, .missing = 1};
+    const struct text_config folder = {.layout = TEXT_LAYOUT_HF, .blocks.layers = 23, .missing = 1};
     assert_int_equal(text_tower_layers(&folder, 0), 23);
     assert_int_equal(text_tower_layers(&folder, 1), 0);
     assert_int_equal(text_tower_layers(&folder, 3), 22);
