@@ -101,7 +101,7 @@ void dtype_to_f32(float *out, const void *src, enum dtype dtype, size_t n)
     case DTYPE_BOOL: CONVERT(uint8_t, (float)e);
     case DTYPE_COUNT: break;
     }
-    assert(!"dtype_to_f32: no such dtype");
+    assert(0 && "dtype_to_f32: no such dtype");
 }
 
 void dtype_from_f32(void *out, enum dtype dtype, const float *src, size_t n)
@@ -115,6 +115,6 @@ void dtype_from_f32(void *out, enum dtype dtype, const float *src, size_t n)
     case DTYPE_BF16:
         for (size_t i = 0; i < n; i++) halves[i] = f32_to_bf16(src[i]);
         return;
-    default: assert(!"dtype_from_f32: only F32, F16 and BF16 can be written");
+    default: assert(0 && "dtype_from_f32: only F32, F16 and BF16 can be written");
     }
 }

@@ -5,18 +5,32 @@
  */
 #include "core/cpu/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* GCC's and clang's __builtin_cpu_supports also ask whether the system saves the wide registers. */
+static void override_for_x86(struct cpu_kernels *table)
+{
+    unsigned a, b, c = 0, d;
+    __builtin_cpu_init();
+    const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C); /* clang 14 does not know its name */
+    if (!f16c || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
+    cpu_kernels_avx2(table);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+        cpu_kernels_avx512(table);
+}
+#else
+static void override_for_x86(struct cpu_kernels *table)
+{
+    (void)table;
+}
+#endif
+
 void cpu_kernels_best(struct cpu_kernels *table, bool reference_only)
 {
     cpu_kernels_reference(table);
     if (reference_only) return;
     cpu_kernels_blas(table);
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-    if (!avx2) return;
-    cpu_kernels_avx2(table);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        cpu_kernels_avx512(table);
-#endif
+    override_for_x86(table);
 }
