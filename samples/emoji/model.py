@@ -31,9 +31,9 @@ def attend(q, k, v, heads, causal=False):
     """Multi-head attention of (B,N,C) tensors."""
     b, n, c = q.shape
     q, k, v = (x.reshape(b, -1, heads, c // heads).transpose(1, 2) for x in (q, k, v))
-    if hasattr(F, "scaled_dot_product_attention"):
+    if q.is_cuda:
         y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    else:
+    else:                                       # faster there for so few tokens
         w = (q @ k.transpose(-1, -2)).float() / math.sqrt(c // heads)
         if causal:
             w = w + torch.full((n, n), -1e4, device=w.device).triu(1)

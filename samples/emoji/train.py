@@ -204,8 +204,7 @@ def train_vae(vae, pictures, device, seconds):
 
 def average(ema, params, keep):
     with torch.no_grad():
-        torch._foreach_mul_(ema, keep)
-        torch._foreach_add_(ema, [p.detach() for p in params], alpha=1 - keep)
+        torch._foreach_lerp_(ema, [p.detach() for p in params], 1 - keep)
 
 
 @torch.no_grad()
@@ -272,16 +271,15 @@ def train_diffusion(models, batches, pack, device):
     log(f"stage C: {sum(p.numel() for p in params)} parameters, {len(batches.latents)} latents "
         f"({batches.bases} in their own colour), batch {ARGS.batch}, {ARGS.workers} workers")
     length, logged, mark, saved, sheeted = stage_seconds(), clock.elapsed, n, clock.elapsed, clock.elapsed - 1e9
-    sums, count = 0., 0
+    sums, count, gradients = 0., 0, Gradients(params)
     while True:
         x, t, ids, target = batches.draw(per_worker)
         with autocast(device, ARGS.bf16):
             v = unet(x, t, text(ids))
         loss = F.mse_loss(v.float(), target)
-        opt.zero_grad(set_to_none=True)
+        gradients.flat.zero_()
         loss.backward()
-        progress = 2. if STOP else clock.tick() / length
-        progress = share_gradients(params, progress)
+        progress = gradients.share(2. if STOP else clock.tick() / length)
         if progress >= 1:
             break
         for g in opt.param_groups:
@@ -313,20 +311,25 @@ def train_diffusion(models, batches, pack, device):
     log(f"done: {n} steps, {n * ARGS.batch} pictures, {clock.elapsed:.0f} s")
 
 
-def share_gradients(params, progress):
-    """Averages the workers' gradients; returns the first worker's progress."""
-    if not dist.is_initialized():
+class Gradients:
+    """The gradients of all parameters as one array, averaged over the workers."""
+
+    def __init__(self, params):
+        self.flat = params[0].new_zeros(sum(p.numel() for p in params) + 1)
+        at = 0
+        for p in params:
+            p.grad = self.flat[at:at + p.numel()].view_as(p)
+            at += p.numel()
+
+    def share(self, progress):
+        """Returns the first worker's progress."""
+        if dist.is_initialized():
+            n = dist.get_world_size()
+            self.flat[-1] = progress * n if leading() else 0.
+            dist.all_reduce(self.flat)
+            self.flat /= n
+            progress = self.flat[-1].item()
         return progress
-    n = dist.get_world_size()
-    tail = params[0].new_tensor([progress * n if leading() else 0.])
-    flat = torch.cat([p.grad.reshape(-1) for p in params] + [tail])
-    dist.all_reduce(flat)
-    flat /= n
-    at = 0
-    for p in params:
-        p.grad.copy_(flat[at:at + p.numel()].view_as(p))
-        at += p.numel()
-    return flat[at].item()
 
 
 class Sheet:
