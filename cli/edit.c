@@ -7,7 +7,7 @@
 int command_edit(const struct options *options)
 {
     if (!options->given[OPTION_MASK])
-        return usage_error("limn edit needs --mask MASK, a picture that is white where IMAGE is to be painted anew");
+        return usage_error("edit needs --mask MASK, a picture that is white where IMAGE is to be painted anew");
     struct limn_error error = {0};
     struct limn_image image = {0}, mask = {0};
     int exit_status;

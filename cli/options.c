@@ -284,12 +284,12 @@ bool options_parse(struct options *options, const struct command *command, int a
     }
     if (options->given[OPTION_HELP]) return true;
     if (options->word_count > command->most) {
-        usage_error("limn %s takes %s, but '%s' follows it; a prompt of several words stands in quotes", command->name,
-                    command->arguments, options->words[command->most]);
+        usage_error("%s takes %s, but '%s' follows; a prompt of several words stands in quotes", command->name,
+                    command->most ? command->arguments : "nothing", options->words[command->most]);
         return false;
     }
     if (options->word_count < command->fewest) {
-        usage_error("limn %s needs %s; limn help %s says more", command->name, command->arguments, command->name);
+        usage_error("%s needs %s; limn help %s says more", command->name, command->arguments, command->name);
         return false;
     }
     return true;

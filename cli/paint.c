@@ -153,6 +153,13 @@ static int paint_all(const struct options *options, struct limn_request *request
     return flush_output() ? EXIT_OK : EXIT_FAILED;
 }
 
+/* A picture that limn made from another one cannot be painted again without it. */
+static bool needs_its_image(const struct limn_recipe *recipe)
+{
+    const char *version = limn_recipe_field(recipe, "Version");
+    return version && strncmp(version, "limn", 4) == 0 && limn_recipe_field(recipe, "Denoising strength");
+}
+
 int paint_pictures(const struct options *options, struct limn_request *request)
 {
     if (!output_check(options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL)) return EXIT_USAGE;
@@ -165,6 +172,12 @@ int paint_pictures(const struct options *options, struct limn_request *request)
         const char *path = options->value[OPTION_FROM].text;
         if (limn_recipe_read(&recipe, path, &error) != LIMN_OK) return report_failure(options, &error);
         const struct limn_request given = *request;
+        if (!given.image && needs_its_image(recipe)) {
+            limn_recipe_close(recipe);
+            return usage_error("--from %s: this picture was made from another one; give that one again with limn vary "
+                               "IMAGE --from, or limn edit IMAGE --mask MASK --from",
+                               path);
+        }
         *request = *limn_recipe_request(recipe);
         request->image = given.image;
         request->mask = given.mask;

@@ -190,17 +190,7 @@ enum status denoise(const struct denoising *d, float *x, struct error *err)
     struct loop l = {.d = d, .batch = d->negative ? 2 : 1};
     l.pixels = (size_t)job->latent.height * (size_t)job->latent.width;
     l.values = l.pixels * (size_t)job->latent.channels;
-    const struct sampler_options options = {
-        .name = job->sampler->name,
-        .schedule = job->schedule->name,
-        .spacing = job->schedule->spacing,
-        .steps = job->request.steps,
-        .eta = (double)job->request.eta,
-        /* 0.7F is a little less than 0.7, and int(10 * 0.7) must be 7. */
-        .strength = d->start ? round((double)job->request.strength * 1e6) / 1e6 : 1,
-        .values = l.values,
-    };
-    enum status status = sampler_create(&l.sampler, &job->model->schedule, &options, err);
+    enum status status = job_sampler(job, d->start != NULL, &l.sampler, err);
     if (status == STATUS_OK) status = prepare(&l, err);
     if (status == STATUS_OK) status = run_loop(&l, x, err);
     stage_close(&l.stage);

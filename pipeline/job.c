@@ -173,6 +173,21 @@ static enum status check_pictures(const struct job *job, struct error *err)
     return status == STATUS_OK ? check_picture(r->mask, "a mask", err) : status;
 }
 
+enum status job_sampler(const struct job *job, bool from_picture, struct sampler **out, struct error *err)
+{
+    const struct limn_request *r = &job->request;
+    const struct sampler_options options = {
+        .name = job->sampler->name,
+        .schedule = job->schedule->name,
+        .steps = r->steps,
+        .eta = (double)r->eta,
+        /* 0.7F is a little less than 0.7, and int(10 * 0.7) must be 7. */
+        .strength = from_picture ? round((double)r->strength * 1e6) / 1e6 : 1,
+        .values = (size_t)job->latent.height * (size_t)job->latent.width * (size_t)job->latent.channels,
+    };
+    return sampler_create(out, &job->model->schedule, &options, err);
+}
+
 enum status job_init(struct job *job, struct limn_model *model, const struct limn_request *request, struct error *err)
 {
     *job = (struct job){.model = model, .request = *request, .factor = vae_factor(&model->vae)};
@@ -182,5 +197,8 @@ enum status job_init(struct job *job, struct limn_model *model, const struct lim
     if (status == STATUS_OK) status = find_names(job, err);
     if (status == STATUS_OK) status = check_pictures(job, err);
     if (status == STATUS_OK) status = check_size(job, err);
+    struct sampler *trial = NULL; /* What the sampler would refuse is refused before anything runs. */
+    if (status == STATUS_OK) status = job_sampler(job, request->image != NULL, &trial, err);
+    sampler_destroy(trial);
     return status;
 }

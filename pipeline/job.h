@@ -23,4 +23,7 @@ struct job {
 MUST_CHECK enum status job_init(struct job *job, struct limn_model *model, const struct limn_request *request,
                                 struct error *err);
 
+/* The sampler for this job, which the caller destroys. from_picture: only the steps that `strength` leaves. */
+MUST_CHECK enum status job_sampler(const struct job *job, bool from_picture, struct sampler **out, struct error *err);
+
 #endif

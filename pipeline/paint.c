@@ -120,7 +120,9 @@ static enum status describe(const struct job *job, char **parameters, struct err
 static void note_unknown_prompt(const struct job *job)
 {
     const struct limn_model *model = job->model;
-    if (model->recognised.kind != MODEL_PACK || pack_knows(&model->pack, job->request.prompt)) return;
+    if (!job->request.prompt[0] || model->recognised.kind != MODEL_PACK ||
+        pack_knows(&model->pack, job->request.prompt))
+        return;
     watch_note(job->request.watch, "the %s pack does not know \"%.80s\"; limn info lists what it knows",
                model->pack.name, job->request.prompt);
 }

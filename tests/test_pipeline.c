@@ -356,14 +356,14 @@ static void test_watch(void **state)
     assert_null(picture.image.pixels);
     assert_null(picture.parameters);
 
-    static const char *const known[] = {"an apple", "Apples!", "red cat face", "사과나무", "(apple:1.2)"};
-    static const char *const unknown[] = {"", "a dragon", "pineapple", "applet", "용"};
+    static const char *const known[] = {"an apple", "Apples!", "red cat face", "사과나무", "(apple:1.2)", ""};
+    static const char *const unknown[] = {"a dragon", "pineapple", "applet", "용"};
     for (int i = 0; i < 10; i++) {
         w = (struct watched){.cancel_at = -1};
-        request.prompt = i < 5 ? known[i] : unknown[i - 5];
+        request.prompt = i < 6 ? known[i] : unknown[i - 6];
         request.steps = 1;
         picture = paint(f->pack, &request);
-        if ((w.note[0] == '\0') != (i < 5)) fail_msg("'%s': %s", request.prompt, w.note);
+        if ((w.note[0] == '\0') != (i < 6)) fail_msg("'%s': %s", request.prompt, w.note);
         limn_picture_clear(&picture);
     }
     assert_string_equal(w.note, "the tiny pack does not know \"용\"; limn info lists what it knows");
