@@ -16,7 +16,12 @@
  */
 
 /* Blocks, chosen so that K, V and the outputs of a block stay in a second-level cache of a megabyte. */
-enum { ATTENTION_KEYS = 256, ATTENTION_QUERY_FLOATS = 16 * 1024, ATTENTION_MOST_STRIPS = 16 };
+enum {
+    ATTENTION_KEYS = 256,
+    ATTENTION_KEY_ROWS = (ATTENTION_KEYS + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS, /* whole tiles */
+    ATTENTION_QUERY_FLOATS = 16 * 1024,
+    ATTENTION_MOST_STRIPS = 16,
+};
 
 struct attention_run {
     const struct cpu_call *call;
@@ -30,13 +35,13 @@ struct attention_run {
 
 /* One thread's scratch. */
 struct attention_scratch {
-    float *k;      /* [depth block][ATTENTION_KEYS, PRODUCT_PITCH] */
+    float *k;      /* [depth block][ATTENTION_KEY_ROWS, PRODUCT_PITCH] */
     float *v;      /* [padded_d, PRODUCT_PITCH], transposed */
     float *q;      /* [strip][d, TILE_COLUMNS], scaled */
     float *out;    /* [strip][padded_d, TILE_COLUMNS] */
     float *most;   /* [strip][TILE_COLUMNS]: the greatest score so far */
     float *sum;    /* [strip][TILE_COLUMNS]: of exp(score - most) */
-    float *scores; /* [ATTENTION_KEYS, TILE_COLUMNS] of the strip at hand */
+    float *scores; /* [ATTENTION_KEY_ROWS, TILE_COLUMNS] of the strip at hand */
 };
 
 static struct attention_run describe_attention(const struct node *node)
@@ -51,8 +56,8 @@ static struct attention_run describe_attention(const struct node *node)
     if (a.strips > all) a.strips = all;
     a.tasks_per_head = (all + a.strips - 1) / a.strips;
     const int64_t strip = (a.d + a.padded_d + 2) * TILE_COLUMNS;
-    a.own = a.depth_blocks * ATTENTION_KEYS * PRODUCT_PITCH + a.padded_d * PRODUCT_PITCH + a.strips * strip +
-            ATTENTION_KEYS * TILE_COLUMNS;
+    a.own = a.depth_blocks * ATTENTION_KEY_ROWS * PRODUCT_PITCH + a.padded_d * PRODUCT_PITCH + a.strips * strip +
+            ATTENTION_KEY_ROWS * TILE_COLUMNS;
     a.own = (a.own + 15) / 16 * 16;
     return a;
 }
@@ -60,7 +65,7 @@ static struct attention_run describe_attention(const struct node *node)
 static struct attention_scratch lay_out(const struct attention_run *a, int worker)
 {
     struct attention_scratch s = {.k = (float *)a->call->work + worker * a->own};
-    s.v = s.k + a->depth_blocks * ATTENTION_KEYS * PRODUCT_PITCH;
+    s.v = s.k + a->depth_blocks * ATTENTION_KEY_ROWS * PRODUCT_PITCH;
     s.q = s.v + a->padded_d * PRODUCT_PITCH;
     s.out = s.q + a->strips * a->d * TILE_COLUMNS;
     s.most = s.out + a->strips * a->padded_d * TILE_COLUMNS;
@@ -113,7 +118,7 @@ static void load_keys(const struct attention_run *a, const struct attention_scra
     const int64_t padded = (n + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     for (int64_t from = 0, block = 0; from < a->d; from += PRODUCT_DEPTH, block++) {
         const int64_t depth = a->d - from < PRODUCT_DEPTH ? a->d - from : PRODUCT_DEPTH;
-        float *to = s->k + block * ATTENTION_KEYS * PRODUCT_PITCH;
+        float *to = s->k + block * ATTENTION_KEY_ROWS * PRODUCT_PITCH;
         for (int64_t i = 0; i < n; i++)
             memcpy(to + i * PRODUCT_PITCH, k + i * a->width + from, (size_t)depth * sizeof *to);
         for (int64_t i = n; i < padded; i++) memset(to + i * PRODUCT_PITCH, 0, (size_t)depth * sizeof *to);
@@ -166,7 +171,7 @@ static void attend(const struct attention_run *a, const struct attention_scratch
     for (int64_t i = 0; i < keys; i += TILE_ROWS)
         for (int64_t from = 0, block = 0; from < a->d; from += PRODUCT_DEPTH, block++) {
             const int64_t depth = a->d - from < PRODUCT_DEPTH ? a->d - from : PRODUCT_DEPTH;
-            tile(s->scores + i * TILE_COLUMNS, TILE_COLUMNS, s->k + (block * ATTENTION_KEYS + i) * PRODUCT_PITCH,
+            tile(s->scores + i * TILE_COLUMNS, TILE_COLUMNS, s->k + (block * ATTENTION_KEY_ROWS + i) * PRODUCT_PITCH,
                  q + from * TILE_COLUMNS, depth, from > 0);
         }
     if (a->call->node->as.attention.causal && first_key + keys > first_query + 1)
