@@ -43,6 +43,7 @@ typedef struct node *builder(struct graph *g, int64_t B, const struct spec *s);
 struct fixture {
     struct cpu_kernels tables[TABLES];
     struct pool *pools[POOLS];
+    int cases; /* one after the other, they run with the second and the third pool */
 };
 
 /* ---- values ---- */
@@ -204,11 +205,10 @@ static void check_table(const struct fixture *f, builder *build, const struct sp
     const int64_t n = shape_count(node->shape);
     float *first = run_node(node, in, &f->tables[table], f->pools[0], -1);
     check_near(node, first, want, table_names[table]);
-    for (int p = 1; p < POOLS; p++) {
-        float *again = run_node(node, in, &f->tables[table], f->pools[p], -1);
-        check_same(node, again, first, n, table_names[table], "threads", pool_sizes[p]);
-        test_free(again);
-    }
+    const int p = 1 + f->cases % (POOLS - 1);
+    float *again = run_node(node, in, &f->tables[table], f->pools[p], -1);
+    check_same(node, again, first, n, table_names[table], "threads", pool_sizes[p]);
+    test_free(again);
     for (int i = 0; i < node->inputs; i++) {
         if (!node->input[i] || !plan_overwrites(node, i)) continue;
         float *over = run_node(node, in, &f->tables[table], f->pools[1], i);
@@ -219,7 +219,7 @@ static void check_table(const struct fixture *f, builder *build, const struct sp
     test_free(first);
 }
 
-static void check(const struct fixture *f, builder *build, struct spec s)
+static void check(struct fixture *f, builder *build, struct spec s)
 {
     struct graph g = {0};
     const struct node *node = build(&g, BATCH, &s);
@@ -235,6 +235,7 @@ static void check(const struct fixture *f, builder *build, struct spec s)
     double *want = test_malloc((size_t)shape_count(node->shape) * sizeof *want);
     naive_node(node, exact, want);
     for (int t = 0; t < TABLES; t++) check_table(f, build, &s, node, values, want, t);
+    f->cases++;
     test_free(want);
     for (int i = 0; i < node->inputs; i++) {
         if (!node->input[i]) continue;
