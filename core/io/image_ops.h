@@ -13,7 +13,7 @@
 
 enum image_filter { IMAGE_BILINEAR, IMAGE_BICUBIC, IMAGE_LANCZOS };
 
-/* As PIL's Image.resize: the filter widens when the picture shrinks. For 1 or 3 channels (image_to_rgb and
+/* As PIL's Image.resize, to the bit: the filter widens when the picture shrinks. For 1 or 3 channels (image_to_rgb and
  * image_to_mask give them). */
 MUST_CHECK enum status image_resize(struct image *out, const struct image *in, int width, int height,
                                     enum image_filter filter, struct error *err);
