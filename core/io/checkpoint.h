@@ -31,8 +31,8 @@ struct tensor {
 
 struct checkpoint;
 
-/* path: a file, or a folder in diffusers' layout (model_index.json). Tensors of a folder get their part as a prefix:
- * "unet/down_blocks.0...", "vae/...", "text_encoder/...". */
+/* path: a file, or a folder in diffusers' layout (model_index.json) or transformers' (config.json). Tensors of the
+ * first get their part as a prefix: "unet/down_blocks.0...", "vae/...", "text_encoder/...". */
 MUST_CHECK enum status checkpoint_open(struct checkpoint **out, const char *path, struct error *err);
 void checkpoint_close(struct checkpoint *checkpoint);
 
@@ -42,7 +42,7 @@ const struct tensor *checkpoint_find(const struct checkpoint *checkpoint, const 
 void checkpoint_release(const struct checkpoint *checkpoint, const struct tensor *tensor);
 
 /* Text metadata: safetensors' __metadata__; for a folder the JSON files by their relative path
- * ("unet/config.json", "scheduler/scheduler_config.json"). NULL if there is none. */
+ * ("unet/config.json", "scheduler/scheduler_config.json", "config.json"). NULL if there is none. */
 const char *checkpoint_metadata(const struct checkpoint *checkpoint, const char *key);
 
 enum checkpoint_format { CHECKPOINT_SAFETENSORS, CHECKPOINT_PICKLE, CHECKPOINT_FOLDER };

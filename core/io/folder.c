@@ -19,7 +19,10 @@ static const struct part {
     {"text_encoder", "model", "pytorch_model"},
 };
 
-static const char index_file[] = "model_index.json";
+/* A model as transformers saves it has one part, which lies in the folder itself. */
+static const struct part whole = {"", "model", "pytorch_model"};
+
+static const char index_file[] = "model_index.json", config_file[] = "config.json";
 
 /* Kept as metadata, if they are there. */
 static const char *const texts[] = {
@@ -31,6 +34,8 @@ static const char *const texts[] = {
     "tokenizer/tokenizer_config.json",
     "tokenizer/special_tokens_map.json",
     "tokenizer/merges.txt",
+    config_file,
+    "preprocessor_config.json",
 };
 
 /* The first that is there is taken: full precision before half, safetensors before pickles. */
@@ -146,10 +151,11 @@ static enum status read_index(struct checkpoint *c, const char *folder, const ch
 
 static enum status read_part(struct checkpoint *c, const char *path, const struct part *part, struct error *err)
 {
-    const char *folder = join(c, path, part->folder, err);
+    const bool is_whole = part->folder[0] == '\0';
+    const char *folder = is_whole ? path : join(c, path, part->folder, err);
     if (!folder) return err->status;
     char prefix[32], name[96];
-    snprintf(prefix, sizeof prefix, "%s/", part->folder);
+    snprintf(prefix, sizeof prefix, "%s%s", part->folder, is_whole ? "" : "/");
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
         const struct candidate *candidate = &candidates[i];
         snprintf(name, sizeof name, "%s%s", candidate->is_torch ? part->torch_weights : part->weights,
@@ -164,19 +170,23 @@ static enum status read_part(struct checkpoint *c, const char *path, const struc
 
 enum status folder_read(struct checkpoint *c, const char *path, struct error *err)
 {
-    const char *index = join(c, path, index_file, err);
-    if (!index) return err->status;
-    if (!exists(index))
+    const char *index = join(c, path, index_file, err), *config = join(c, path, config_file, err);
+    if (!index || !config) return err->status;
+    const bool is_diffusers = exists(index);
+    if (!is_diffusers && !exists(config))
         return fail(err, STATUS_FORMAT, "%s: is a folder without %s, so no diffusers model", path, index_file);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const enum status status = read_text(c, path, texts[i], err);
         if (status != STATUS_OK) return status;
     }
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        const enum status status = read_part(c, path, &parts[i], err);
+    const struct part *list = is_diffusers ? parts : &whole;
+    const size_t count = is_diffusers ? sizeof parts / sizeof *parts : 1;
+    for (size_t i = 0; i < count; i++) {
+        const enum status status = read_part(c, path, &list[i], err);
         if (status != STATUS_OK) return status;
     }
     c->format = CHECKPOINT_FOLDER;
     if (c->count > 0) return STATUS_OK;
-    return fail(err, STATUS_FORMAT, "%s: has no weights in unet/, vae/ or text_encoder/", path);
+    if (is_diffusers) return fail(err, STATUS_FORMAT, "%s: has no weights in unet/, vae/ or text_encoder/", path);
+    return fail(err, STATUS_FORMAT, "%s: has no weights in model.safetensors or pytorch_model.bin", path);
 }

@@ -10,6 +10,9 @@
  *
  * Weights may also be in half precision (.fp16.), PyTorch files (.bin), or shards with an index. A part that is not
  * there is left out; other parts (a safety checker, say) are not read.
+ *
+ * A model as transformers saves it, CLIP for one, is a folder with config.json and model.safetensors and no
+ * model_index.json; its tensors keep their names.
  */
 #ifndef IO_FOLDER_H
 #define IO_FOLDER_H
