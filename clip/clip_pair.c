@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "clip/clip_pair.h"
+
+#include "clip/contrastive.h"
+#include "clip/image_preprocess.h"
+#include "clip/tokenizer.h"
+#include "core/nn/params.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A graph and what runs it. */
+struct stage {
+    struct graph graph;
+    struct exec *exec; /* owned; NULL until it is needed */
+};
+
+struct clip_pair {
+    struct backend *backend; /* borrowed */
+    size_t limit;
+    struct checkpoint *checkpoint; /* owned, like all below */
+    struct params *params;
+    struct tokenizer *tokenizer;
+    struct text_config text;
+    struct image_tower_config image;
+    struct image_preprocess preprocess;
+    float *pixels; /* [size, size, 3] */
+    int32_t *ids;  /* [length] */
+    struct stage image_stage, text_stage;
+};
+
+/* ---- names ---- */
+
+bool clip_pair_rename(void *context, const char *old, char out[CHECKPOINT_NAME_BYTES])
+{
+    static const char module[] = "module.", openclip[] = "cond_stage_model.model.";
+    static const char *const parts[] = {"token_embedding.weight", "positional_embedding", "transformer.resblocks.",
+                                        "ln_final.", "text_projection"};
+    (void)context;
+    const bool wrapped = strncmp(old, module, sizeof module - 1) == 0;
+    const char *name = wrapped ? old + sizeof module - 1 : old;
+    if (text_rename(name, out)) return true;
+    const char *prefix = "";
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const size_t length = strlen(parts[i]);
+        const bool whole = parts[i][length - 1] != '.';
+        if (strncmp(name, parts[i], length) == 0 && (!whole || name[length] == '\0')) prefix = openclip;
+    }
+    const int length = snprintf(out, CHECKPOINT_NAME_BYTES, "%s%s", prefix, name);
+    return length < CHECKPOINT_NAME_BYTES && (wrapped || *prefix);
+}
+
+/* ---- opening ---- */
+
+static enum status set_activation(struct clip_pair *pair, const char *name, struct error *err)
+{
+    enum unary activation;
+    if (!name) return STATUS_OK;
+    if (!blocks_activation(name, &activation))
+        return fail(err, STATUS_ARGUMENT, "'%.40s' is not an activation of a CLIP model; quick_gelu and gelu are",
+                    name);
+    pair->text.blocks.activation = pair->image.blocks.activation = activation;
+    return STATUS_OK;
+}
+
+static enum status detect(struct clip_pair *pair, struct error *err)
+{
+    enum status status = image_tower_detect(&pair->image, pair->checkpoint, err);
+    if (status == STATUS_OK) status = text_config_detect(&pair->text, pair->checkpoint, err);
+    if (status != STATUS_OK) return status;
+    if (pair->text.projection != pair->image.projection)
+        return fail(err, STATUS_FORMAT, "features of pictures are %d wide and those of texts %d; they must be the same",
+                    pair->image.projection, pair->text.projection);
+    pair->preprocess = image_preprocess_default(pair->image.size);
+    status = image_preprocess_read(&pair->preprocess, pair->checkpoint, err);
+    if (status == STATUS_OK)
+        status = tokenizer_create(&pair->tokenizer, checkpoint_metadata(pair->checkpoint, "limn.merges"), err);
+    if (status == STATUS_OK && tokenizer_names(pair->tokenizer).size > pair->text.vocabulary)
+        status = fail(err, STATUS_FORMAT, "the text encoder has states for %d tokens, but its tokenizer makes %d",
+                      pair->text.vocabulary, tokenizer_names(pair->tokenizer).size);
+    return status;
+}
+
+static enum status allocate(struct clip_pair *pair, struct error *err)
+{
+    const size_t pixels = (size_t)pair->image.size * (size_t)pair->image.size * 3 * sizeof *pair->pixels;
+    pair->pixels = memory_alloc_raw(pixels);
+    pair->ids = memory_alloc_raw((size_t)pair->text.length * sizeof *pair->ids);
+    return pair->pixels && pair->ids ? STATUS_OK : fail_no_memory(err, "a picture for CLIP", pixels);
+}
+
+enum status clip_pair_open(struct clip_pair **out, const struct clip_pair_source *source, struct error *err)
+{
+    *out = NULL;
+    struct clip_pair *pair = memory_alloc(sizeof *pair);
+    if (!pair) return fail_no_memory(err, "a CLIP pair", sizeof *pair);
+    pair->backend = source->backend;
+    pair->limit = source->limit;
+    struct error why = {0};
+    enum status status = checkpoint_open(&pair->checkpoint, source->path, err);
+    if (status == STATUS_OK) {
+        status = checkpoint_rename(pair->checkpoint, clip_pair_rename, NULL, &why);
+        if (status == STATUS_OK) status = detect(pair, &why);
+        if (status != STATUS_OK) status = fail(err, status, "%s: %s", source->path, why.text);
+    }
+    if (status == STATUS_OK) status = set_activation(pair, source->activation, err);
+    if (status == STATUS_OK) status = allocate(pair, err);
+    if (status == STATUS_OK) status = params_create(&pair->params, pair->backend, err);
+    if (status == STATUS_OK)
+        *out = pair;
+    else
+        clip_pair_close(pair);
+    return status;
+}
+
+static void stage_clear(struct stage *stage)
+{
+    exec_destroy(stage->exec);
+    graph_clear(&stage->graph);
+    *stage = (struct stage){0};
+}
+
+void clip_pair_close(struct clip_pair *pair)
+{
+    if (!pair) return;
+    stage_clear(&pair->image_stage);
+    stage_clear(&pair->text_stage);
+    params_destroy(pair->params);
+    tokenizer_destroy(pair->tokenizer);
+    memory_free(pair->pixels);
+    memory_free(pair->ids);
+    checkpoint_close(pair->checkpoint);
+    memory_free(pair);
+}
+
+size_t clip_pair_width(const struct clip_pair *pair)
+{
+    return (size_t)pair->image.projection;
+}
+
+/* ---- embedding ---- */
+
+/* Makes ready to run what was built; on failure there is nothing left of it. */
+static enum status stage_prepare(struct stage *stage, struct clip_pair *pair, struct error *err)
+{
+    enum status status = params_load(pair->params, &stage->graph, pair->checkpoint, err);
+    if (status == STATUS_OK) status = exec_create(&stage->exec, &stage->graph, pair->backend, pair->limit, err);
+    if (status != STATUS_OK) stage_clear(stage);
+    return status;
+}
+
+enum status clip_pair_embed_image(struct clip_pair *pair, const struct image *picture, float *out, struct error *err)
+{
+    struct stage *stage = &pair->image_stage;
+    const int64_t size = pair->image.size;
+    enum status status = image_preprocess(pair->pixels, picture, &pair->preprocess, err);
+    if (status == STATUS_OK && !stage->exec) {
+        struct graph *g = &stage->graph;
+        struct node *x = graph_input(g, "pictures", DTYPE_F32, SHAPE(1, size, size, 3));
+        graph_output(g, "direction", contrastive_direction(g, image_tower_build(g, &pair->image, x)));
+        status = stage_prepare(stage, pair, err);
+    }
+    if (status == STATUS_OK) status = exec_write(stage->exec, "pictures", pair->pixels, err);
+    if (status == STATUS_OK) status = exec_run(stage->exec, err);
+    return status == STATUS_OK ? exec_read(stage->exec, "direction", out, err) : status;
+}
+
+/* Fills the pair's ids: start, the text as far as it fits, end, and end again to the last. *end is the first end's
+ * place: a text may hold the word "<|endoftext|>", and CLIP reads no further. */
+static enum status write_ids(struct clip_pair *pair, const char *text, int32_t *end, size_t *left_out,
+                             struct error *err)
+{
+    const struct token_names names = tokenizer_names(pair->tokenizer);
+    const size_t length = (size_t)pair->text.length, room = length - 2;
+    struct tokens tokens = {0};
+    const enum status status = tokenizer_encode(pair->tokenizer, text, strlen(text), &tokens, err);
+    const size_t count = tokens.count < room ? tokens.count : room;
+    if (status == STATUS_OK) {
+        for (size_t i = 0; i < length; i++)
+            pair->ids[i] = i == 0 ? names.start : i <= count ? tokens.ids[i - 1] : names.end;
+        *end = 1;
+        while (pair->ids[*end] != names.end) ++*end;
+        if (left_out) *left_out = tokens.count - count;
+    }
+    tokens_clear(&tokens);
+    return status;
+}
+
+enum status clip_pair_embed_text(struct clip_pair *pair, const char *text, float *out, size_t *left_out,
+                                 struct error *err)
+{
+    enum { ALL_LAYERS = 1 };
+    struct stage *stage = &pair->text_stage;
+    int32_t end = 0;
+    enum status status = write_ids(pair, text, &end, left_out, err);
+    if (status == STATUS_OK && !stage->exec) {
+        struct graph *g = &stage->graph;
+        struct node *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(1, pair->text.length));
+        struct node *ends = graph_input(g, "ends", DTYPE_I32, SHAPE(1, 1));
+        struct node *x = text_tower_build(g, &pair->text, ids, ALL_LAYERS);
+        graph_output(g, "direction", contrastive_direction(g, text_tower_features(g, &pair->text, x, ends)));
+        status = stage_prepare(stage, pair, err);
+    }
+    if (status == STATUS_OK) status = exec_write(stage->exec, "ids", pair->ids, err);
+    if (status == STATUS_OK) status = exec_write(stage->exec, "ends", &end, err);
+    if (status == STATUS_OK) status = exec_run(stage->exec, err);
+    return status == STATUS_OK ? exec_read(stage->exec, "direction", out, err) : status;
+}
+
+/* ---- comparing ---- */
+
+static enum status run_scores(struct clip_pair *pair, const struct clip_set *pictures, const struct clip_set *texts,
+                              const struct clip_scores *out, struct error *err)
+{
+    struct stage stage = {0};
+    struct graph *g = &stage.graph;
+    const int64_t width = pair->image.projection;
+    struct node *a = graph_input(g, "pictures", DTYPE_F32, SHAPE(pictures->count, width));
+    struct node *b = graph_input(g, "texts", DTYPE_F32, SHAPE(texts->count, width));
+    struct node *cosines = contrastive_cosines(g, a, b), *logits = contrastive_logits(g, cosines);
+    graph_output(g, "cosines", cosines);
+    graph_output(g, "logits", logits);
+    graph_output(g, "probabilities", graph_softmax(g, logits, 1));
+    enum status status = stage_prepare(&stage, pair, err);
+    if (status == STATUS_OK) status = exec_write(stage.exec, "pictures", pictures->values, err);
+    if (status == STATUS_OK) status = exec_write(stage.exec, "texts", texts->values, err);
+    if (status == STATUS_OK) status = exec_run(stage.exec, err);
+    if (status == STATUS_OK) status = exec_read(stage.exec, "cosines", out->cosines, err);
+    if (status == STATUS_OK) status = exec_read(stage.exec, "logits", out->logits, err);
+    if (status == STATUS_OK) status = exec_read(stage.exec, "probabilities", out->probabilities, err);
+    stage_clear(&stage);
+    return status;
+}
+
+enum status clip_pair_compare(struct clip_pair *pair, struct clip_set pictures, struct clip_set texts,
+                              struct clip_scores *out, struct error *err)
+{
+    assert(pictures.count >= 1 && texts.count >= 1);
+    const size_t count = (size_t)pictures.count * (size_t)texts.count, bytes = 3 * count * sizeof(float);
+    *out = (struct clip_scores){.cosines = memory_alloc_raw(bytes)};
+    if (!out->cosines) return fail_no_memory(err, "a table of scores", bytes);
+    out->logits = out->cosines + count;
+    out->probabilities = out->logits + count;
+    const enum status status = run_scores(pair, &pictures, &texts, out, err);
+    if (status != STATUS_OK) clip_scores_clear(out);
+    return status;
+}
+
+void clip_scores_clear(struct clip_scores *scores)
+{
+    memory_free(scores->cosines);
+    *scores = (struct clip_scores){0};
+}
