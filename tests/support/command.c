@@ -26,7 +26,6 @@ enum { MOST_WORDS = 64 };
 static void split(char *text, char *argv[MOST_WORDS])
 {
     int count = 1;
-    argv[0] = (char *)(BUILD_DIR "/limn");
     for (char *from = text, *to = text; *from;) {
         while (*from == ' ') from++;
         if (!*from) break;
@@ -53,7 +52,10 @@ static void become(const char *folder, char *argv[], const struct command_limits
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &limit);
     }
-    if (chdir(folder) == 0) execv(argv[0], argv);
+    char program[1024];
+    snprintf(program, sizeof program, "%s/%s", BUILD_DIR, limits && limits->program ? limits->program : "limn");
+    argv[0] = program;
+    if (chdir(folder) == 0) execv(program, argv);
     _exit(127);
 }
 

@@ -15,11 +15,13 @@ struct outcome {
 };
 
 struct command_limits {
-    long file_bytes;    /* no file may become longer: a disk that is full; 0: no limit */
-    const char *output; /* file that becomes its standard output ("/dev/full"); NULL: it is kept in `out` */
+    long file_bytes;     /* no file may become longer: a disk that is full; 0: no limit */
+    const char *program; /* "sample_edit"; NULL: "limn" */
+    const char *output;  /* file that becomes its standard output ("/dev/full"); NULL: it is kept in `out` */
 };
 
-/* words: separated by blanks; single quotes keep blanks. limits may be NULL. */
+/* words: separated by blanks; single quotes keep blanks. limits may be NULL. The program is limn itself, unless
+ * limits names another that was built. */
 struct outcome command_run(const char *folder, const char *words, const struct command_limits *limits);
 void outcome_clear(struct outcome *outcome);
 
