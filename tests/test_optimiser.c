@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Optimisers: five steps against PyTorch's, averages, clipping, learning rates; the same bits at any number of threads;
+ * what is refused; and every allocation of a step of training failing in turn.
+ */
+#include "core/nn/losses.h"
+#include "core/nn/trainer.h"
+#include "tests/support/golden.h"
+#include "tests/support/weights.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* w [9, 7] at 0 and b [5] at 64, as a trainer would lay them out. */
+enum { W = 63, B_AT = 64, B = 5, ALL = 80, TRACE_STEPS = 5 };
+
+static void must(enum status status, const struct error *err)
+{
+    if (status != STATUS_OK) fail_msg("%s", err->text);
+}
+
+static void fill(float *both, const char *w, const char *b)
+{
+    weights_fill(both, w, 2, (const int64_t[]){9, 7}, 0, W);
+    weights_fill(both + B_AT, b, 1, (const int64_t[]){B}, 0, B);
+}
+
+static void near(const struct checkpoint *golden, const float *got, size_t n, const char *name, int step,
+                 const char *what)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s.%d.%s", name, step, what);
+    float *want = golden_values(golden, "%s", key);
+    golden_near(got, want, n, 1e-6, "%s", key);
+    memory_free(want);
+}
+
+static void test_traces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct optimiser_rule rule;
+        float rate;
+    } cases[] = {
+        {"adamw", {OPTIMISER_ADAMW, 0.9f, 0.95f, 1e-6f, .decay = 0.1f, .clip = 2.5f, .average = 0.9f}, 0.01f},
+        {"adam", {OPTIMISER_ADAM, 0.5f, 0.999f, 1e-8f, .decay = 0.05f, .clip = 2.5f, .average = 0.9f}, 0.01f},
+        {"sgd", {OPTIMISER_SGD, 0.9f, .decay = 0.01f, .clip = 2.5f, .average = 0.9f}, 0.1f},
+        {"plain", {OPTIMISER_SGD, .clip = 2.5f, .average = 0.9f}, 0.1f},
+    };
+    struct checkpoint *golden = golden_open("gradients/optimisers.safetensors");
+    for (int c = 0; c < 4; c++) {
+        struct optimiser *o = NULL;
+        struct error err = {0};
+        must(optimiser_create(&o, &cases[c].rule, ALL, 1, &err), &err);
+        fill(o->value, "w", "b");
+        optimiser_start_average(o);
+        for (int step = 0; step < TRACE_STEPS; step++) {
+            char dw[16], db[16];
+            float norm;
+            snprintf(dw, sizeof dw, "dw.%d", step);
+            snprintf(db, sizeof db, "db.%d", step);
+            fill(o->gradient, dw, db);
+            must(optimiser_step(o, cases[c].rate, &norm, &err), &err);
+            near(golden, &norm, 1, cases[c].name, step, "norm");
+            near(golden, o->value, W, cases[c].name, step, "w");
+            near(golden, o->value + B_AT, B, cases[c].name, step, "b");
+            for (int i = 0; i < ALL; i++) assert_true(o->gradient[i] == 0);
+        }
+        float *want = golden_values(golden, "%s.average", cases[c].name);
+        golden_near(o->average, want, W, 1e-6, "%s: running average", cases[c].name);
+        memory_free(want);
+        assert_int_equal(o->steps, TRACE_STEPS);
+        optimiser_destroy(o);
+    }
+    checkpoint_close(golden);
+}
+
+static float noise(int64_t i)
+{
+    return (float)((uint64_t)(i + 1) * 0x9E3779B97F4A7C15u >> 40) * 0x1p-23f - 1;
+}
+
+/* Enough elements for many tasks, with a last one that is cut short, and decay switched off here and there. */
+static void test_threads(void **state)
+{
+    (void)state;
+    enum { COUNT = 150003 };
+    static const enum optimiser_kind kinds[] = {OPTIMISER_ADAMW, OPTIMISER_ADAM, OPTIMISER_SGD};
+    for (int k = 0; k < 3; k++) {
+        float *first = NULL;
+        for (int threads = 1; threads <= 5; threads++) {
+            const struct optimiser_rule rule = {kinds[k], 0.9f, 0.99f, 1e-8f, 0.1f, 1, 0.5f};
+            struct optimiser *o = NULL;
+            struct error err = {0};
+            must(optimiser_create(&o, &rule, COUNT, threads, &err), &err);
+            for (int i = 0; i < COUNT / OPTIMISER_BLOCK; i += 3) o->decays[i] = 0;
+            for (int i = 0; i < COUNT; i++) o->value[i] = noise(i);
+            for (int step = 0; step < 3; step++) {
+                for (int i = 0; i < COUNT; i++) o->gradient[i] = noise(i * 5 + step);
+                must(optimiser_step(o, 0.01f, NULL, &err), &err);
+            }
+            const size_t bytes = COUNT * sizeof(float);
+            if (first) {
+                assert_memory_equal(o->value, first, bytes);
+                assert_memory_equal(o->average, first + COUNT, bytes);
+            } else {
+                first = test_malloc(2 * bytes);
+                memcpy(first, o->value, bytes);
+                memcpy(first + COUNT, o->average, bytes);
+            }
+            optimiser_destroy(o);
+        }
+        test_free(first);
+    }
+}
+
+/* Decay pulls only where it applies, also if that changes inside a task. */
+static void test_decay_flags(void **state)
+{
+    (void)state;
+    const struct optimiser_rule rule = {OPTIMISER_ADAMW, 0.9f, 0.99f, 1e-8f, .decay = 0.5f};
+    struct optimiser *o = NULL;
+    struct error err = {0};
+    must(optimiser_create(&o, &rule, 4 * OPTIMISER_BLOCK, 1, &err), &err);
+    o->decays[1] = o->decays[2] = 0;
+    for (int i = 0; i < o->count; i++) o->value[i] = 1;
+    must(optimiser_step(o, 0.5f, NULL, &err), &err);
+    for (int i = 0; i < o->count; i++) {
+        const int block = i / OPTIMISER_BLOCK;
+        assert_true(o->value[i] == (block == 1 || block == 2 ? 1.0f : 0.75f));
+    }
+    optimiser_destroy(o);
+}
+
+static void test_learning_rates(void **state)
+{
+    (void)state;
+    const struct learning_rate constant = {LEARNING_RATE_CONSTANT, 0.5f, .warm_up = 4};
+    static const float want[] = {0.125f, 0.25f, 0.375f, 0.5f, 0.5f, 0.5f};
+    for (int i = 0; i < 6; i++) assert_true(learning_rate_at(&constant, i) == want[i]);
+    const struct learning_rate cosine = {LEARNING_RATE_COSINE, 1, 0.2f, .warm_up = 2, .steps = 10};
+    assert_true(learning_rate_at(&cosine, 0) == 0.5f);
+    assert_true(learning_rate_at(&cosine, 1) == 1);
+    assert_true(learning_rate_at(&cosine, 2) == 1);
+    assert_true(fabsf(learning_rate_at(&cosine, 6) - 0.6f) < 1e-6f);
+    assert_true(learning_rate_at(&cosine, 10) == 0.2f);
+    assert_true(learning_rate_at(&cosine, 1000) == 0.2f);
+    for (int i = 2; i < 10; i++) assert_true(learning_rate_at(&cosine, i) > learning_rate_at(&cosine, i + 1));
+    const struct learning_rate none = {.kind = LEARNING_RATE_COSINE, .peak = 1};
+    assert_true(learning_rate_at(&none, 0) == 0);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        struct optimiser_rule rule;
+        int64_t count;
+        const char *text;
+    } cases[] = {
+        {{.kind = OPTIMISER_ADAMW, .beta1 = 1, .beta2 = 0.9f, .eps = 1e-8f}, 1, "betas of 1 and 0.9 are not allowed"},
+        {{.kind = OPTIMISER_ADAMW, .beta1 = 0.9f, .beta2 = -0.5f, .eps = 1e-8f}, 1, "betas of 0.9 and -0.5"},
+        {{.kind = OPTIMISER_ADAMW, .beta1 = 0.9f, .beta2 = NAN, .eps = 1e-8f}, 1, "betas of 0.9 and nan"},
+        {{.kind = OPTIMISER_ADAM, .beta1 = 0.9f, .beta2 = 0.9f}, 1, "epsilon is 0 and must be above 0"},
+        {{OPTIMISER_SGD, 0.9f, .decay = -1}, 1, "a weight decay of -1"},
+        {{OPTIMISER_SGD, 0.9f, .clip = INFINITY}, 1, "a largest norm of inf"},
+        {{OPTIMISER_SGD, 0.9f, .average = 1}, 1, "a running average's factor is 1"},
+        {{.kind = OPTIMISER_SGD, .beta1 = 0.9f}, 0, "an optimiser for 0 numbers"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct optimiser *o = NULL;
+        struct error err = {0};
+        assert_int_equal(optimiser_create(&o, &cases[i].rule, cases[i].count, 1, &err), STATUS_ARGUMENT);
+        assert_null(o);
+        if (!strstr(err.text, cases[i].text)) fail_msg("'%s' does not say '%s'", err.text, cases[i].text);
+    }
+}
+
+/* A gradient that is no number stops the training where it was. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    const struct optimiser_rule rule = {OPTIMISER_ADAMW, 0.9f, 0.99f, 1e-8f, .decay = 0.1f};
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        struct optimiser *o = NULL;
+        struct error err = {0};
+        must(optimiser_create(&o, &rule, 40, 1, &err), &err);
+        o->value[7] = 2;
+        o->gradient[39] = bad[i];
+        assert_int_equal(optimiser_step(o, 0.1f, NULL, &err), STATUS_ARGUMENT);
+        assert_non_null(strstr(err.text, "the gradients of step 1 are not finite"));
+        assert_true(o->value[7] == 2 && o->first[39] == 0 && o->steps == 0);
+        optimiser_destroy(o);
+    }
+}
+
+/* ---- losses ---- */
+
+/* The loss of x against numbers that torch gave. */
+static void check_loss(struct backend *backend, struct node *(*build)(struct graph *g, struct node *x),
+                       struct shape shape, const float *x, float want)
+{
+    struct graph g = {0};
+    struct exec *exec = NULL;
+    struct error err = {0};
+    graph_output(&g, "loss", build(&g, graph_input(&g, "x", DTYPE_F32, shape)));
+    must(exec_create(&exec, &g, backend, 0, &err), &err);
+    must(exec_write(exec, "x", x, &err), &err);
+    must(exec_run(exec, &err), &err);
+    float got;
+    must(exec_read(exec, "loss", &got, &err), &err);
+    golden_near(&got, &want, 1, 1e-6, "loss of %g", (double)want);
+    exec_destroy(exec);
+    graph_clear(&g);
+}
+
+static struct node *entropy_of_real(struct graph *g, struct node *x)
+{
+    return nn_binary_cross_entropy(g, x, 1);
+}
+
+static struct node *entropy_of_smoothed(struct graph *g, struct node *x)
+{
+    return nn_binary_cross_entropy(g, x, 0.9f);
+}
+
+static struct node *hinge_of_real(struct graph *g, struct node *x)
+{
+    return nn_hinge(g, x, true);
+}
+
+static struct node *hinge_of_made(struct graph *g, struct node *x)
+{
+    return nn_hinge(g, x, false);
+}
+
+static struct node *rows_matched(struct graph *g, struct node *x)
+{
+    return nn_matching_error(g, x, 1);
+}
+
+static struct node *columns_matched(struct graph *g, struct node *x)
+{
+    return nn_matching_error(g, x, 0);
+}
+
+static struct node *weighted_error(struct graph *g, struct node *x)
+{
+    const float zero = 0, weights[] = {1, 2};
+    return nn_squared_error(g, x, graph_constant(g, SHAPE(1, 1), &zero), graph_constant(g, SHAPE(2, 1), weights));
+}
+
+static void test_losses(void **state)
+{
+    (void)state;
+    struct backend *backend = NULL;
+    struct error err = {0};
+    must(backend_open(&backend, "cpu", &(struct backend_options){.threads = 1}, &err), &err);
+    const float x[] = {-200, 0, 3, 200}, logits[] = {100, 99, -1, 2};
+    check_loss(backend, entropy_of_real, SHAPE(4, 1), x, (200 + 0.69314718f + 0.04858735f) / 4);
+    check_loss(backend, entropy_of_smoothed, SHAPE(4, 1), x, (180 + 0.69314718f + 0.34858735f + 20) / 4);
+    check_loss(backend, hinge_of_real, SHAPE(4, 1), x, 202.0f / 4);
+    check_loss(backend, hinge_of_made, SHAPE(4, 1), x, 206.0f / 4);
+    check_loss(backend, rows_matched, SHAPE(2, 2), logits, (0.31326169f + 0.04858735f) / 2);
+    check_loss(backend, columns_matched, SHAPE(2, 2), logits, 97.0f / 2);
+    check_loss(backend, weighted_error, SHAPE(2, 2), (const float[]){1, 2, 3, -4}, (1 + 4 + 2 * (9 + 16)) / 4.0f);
+    backend->f->close(backend);
+}
+
+/* ---- a step of training when memory runs out ---- */
+
+static struct node *small_loss(struct graph *g)
+{
+    struct node *x = graph_input(g, "x", DTYPE_F32, SHAPE(2, 6));
+    struct node *a = graph_param(g, "net.a", PARAM_PLAIN, SHAPE(6, 6));
+    struct node *b = graph_param(g, "net.b", PARAM_PLAIN, SHAPE(6)), *y = graph_linear(g, x, a, b);
+    /* Two parts of one tensor are two parameters. */
+    for (int i = 0; i < 2; i++)
+        y = graph_unary(g, graph_linear(g, y, graph_param_rows(g, "net.both", SHAPE(6, 6), 6 * i, 12), NULL),
+                        UNARY_SILU);
+    return nn_mean(g, graph_mul(g, y, graph_linear(g, y, graph_param(g, "frozen", PARAM_PLAIN, SHAPE(6, 6)), NULL)));
+}
+
+/* One step with a frozen parameter, which another trainer holds; the status of whatever failed. */
+static enum status one_step(struct backend *backend, struct error *err)
+{
+    const struct optimiser_rule rule = {OPTIMISER_ADAMW, 0.9f, 0.99f, 1e-8f, .average = 0.9f};
+    const struct trainer_options options = {.prefix = "net.", .rule = rule, .threads = 2};
+    const struct trainer_options frozen_options = {.prefix = "frozen", .rule = {.kind = OPTIMISER_SGD}, .threads = 1};
+    struct trainer *t = NULL, *frozen = NULL;
+    struct exec *exec = NULL;
+    struct graph g = {0};
+    const float x[12] = {1, -1, 0.5f, 2};
+    struct node *loss = small_loss(&g);
+    enum status status = trainer_create(&t, backend, &g, &options, err);
+    if (status == STATUS_OK) status = trainer_create(&frozen, backend, &g, &frozen_options, err);
+    if (status != STATUS_OK) goto done;
+    assert_int_equal(t->count, 4);
+    for (int i = 0; i < t->optimiser->count; i++) t->optimiser->value[i] = noise(i);
+    for (int i = 0; i < 36; i++) frozen->optimiser->value[i] = noise(i);
+    trainer_differentiate(t, &g, loss);
+    trainer_bind(t, &g);
+    trainer_bind(frozen, &g);
+    status = trainer_publish(t, err);
+    if (status == STATUS_OK) status = trainer_publish(frozen, err);
+    if (status == STATUS_OK) status = exec_create(&exec, &g, backend, 0, err);
+    if (status == STATUS_OK) status = exec_write(exec, "x", x, err);
+    if (status == STATUS_OK) status = exec_run(exec, err);
+    if (status == STATUS_OK) status = trainer_collect(t, exec, 1, err);
+    if (status == STATUS_OK) status = trainer_step(t, 0.1f, NULL, err);
+    /* Every trained value moved; biases are not decayed, but their gradients are there. */
+    for (int i = 0; i < 6 && status == STATUS_OK; i++) assert_true(trainer_find(t, "net.b")[i] != noise(48 + i));
+done:
+    exec_destroy(exec);
+    graph_clear(&g);
+    trainer_destroy(t);
+    trainer_destroy(frozen);
+    return status;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    struct backend *backend = NULL;
+    struct error err = {0};
+    must(backend_open(&backend, "cpu", &(struct backend_options){.threads = 1}, &err), &err);
+    enum status status = STATUS_NO_MEMORY;
+    uint64_t at = 1;
+    for (; status != STATUS_OK; at++) {
+        memory_fail_after(at);
+        error_clear(&err);
+        status = one_step(backend, &err);
+        memory_fail_after(0);
+        if (status != STATUS_OK) assert_int_equal(status, STATUS_NO_MEMORY);
+    }
+    assert_true(at > 20);
+    backend->f->close(backend);
+}
+
+static void test_trainer_refuses(void **state)
+{
+    (void)state;
+    struct backend *backend = NULL;
+    struct error err = {0};
+    struct trainer *t = NULL;
+    must(backend_open(&backend, "cpu", &(struct backend_options){.threads = 1}, &err), &err);
+    struct graph g = {0};
+    small_loss(&g);
+    const struct trainer_options options = {.prefix = "other.", .rule = {.kind = OPTIMISER_SGD}, .threads = 1};
+    assert_int_equal(trainer_create(&t, backend, &g, &options, &err), STATUS_ARGUMENT);
+    assert_non_null(strstr(err.text, "the graph has no parameter 'other....' to train"));
+    graph_clear(&g);
+    backend->f->close(backend);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_traces),         cmocka_unit_test(test_threads),   cmocka_unit_test(test_decay_flags),
+        cmocka_unit_test(test_learning_rates), cmocka_unit_test(test_refusals),  cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_losses),         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_trainer_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
