@@ -512,7 +512,7 @@ static void run(struct machine *m)
 {
     while (!failed(m)) {
         const int op = *take(m, 1);
-        if (op == STOP && !failed(m)) return;
+        if (op == STOP) return;
         if (do_string(m, op) || do_memo(m, op) || do_container(m, op) || do_number(m, op) || do_object(m, op) ||
             do_stack(m, op))
             continue;
