@@ -341,6 +341,87 @@ static void refuses_zip_bombs(void **state)
     memory_free(zeros);
 }
 
+/* A size in the directory that goes beyond the file, written over that of the entry a/data/0. */
+static void refuses_entries_beyond_the_file(void **state)
+{
+    (void)state;
+    const struct entry entries[] = {
+        ENTRY("a/data.pkl", ONE("w", TENSOR("0", "K\x04", "K\x00K\x04\x85K\x01\x85"))),
+        ENTRY("a/data/0", DATA),
+    };
+    size_t size, found = 0;
+    uint8_t *bytes = file_load(write_zip("beyond.ckpt", entries, 2, ZIP_CM_STORE), &size);
+    for (size_t at = 0; at + 54 < size; at++) {
+        if (memcmp(bytes + at, "PK\1\2", 4) != 0 || memcmp(bytes + at + 46, "a/data/0", 8) != 0) continue;
+        memcpy(bytes + at + 20, "\xf0\xff\xff\x7f\xf0\xff\xff\x7f", 8); /* packed and unpacked size */
+        found++;
+    }
+    assert_int_equal(found, 1);
+    const char *path = scratch_path(&scratch, "beyond.ckpt");
+    file_save(path, bytes, size);
+    assert_refused(path, STATUS_FORMAT, "damaged zip");
+    memory_free(bytes);
+}
+
+#define MAGIC   "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+#define VERSION "\x80\x02M\xe9\x03."
+#define SYSTEM  "\x80\x02}X\x0d\x00\x00\x00little_endian\x88s."
+#define OLD_TENSOR(view)                                                                                               \
+    "\x80\x02}U\x01w" REBUILD_OLD "((U\x07storagectorch\nFloatStorage\nU\x01" KEY_OLD "U\x03"                          \
+    "cpuK\x04" view "tQK\x00K\x02\x85K\x01\x85\x89NtRs."
+#define REBUILD_OLD "ctorch._utils\n_rebuild_tensor_v2\n"
+#define KEY_OLD     "0"
+#define KEYS(list)  "\x80\x02](" list "e."
+#define COUNT_OLD   "\x04\x00\x00\x00\x00\x00\x00\x00"
+
+static const struct {
+    const char *bytes;
+    size_t size;
+    enum status status;
+    const char *words;
+} old_files[] = {
+#define OLD(text) text, sizeof(text) - 1
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") KEYS("U\x01" KEY_OLD) COUNT_OLD DATA), STATUS_OK, "0123"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("(U\x01vK\x02K\x02t") KEYS("U\x01" KEY_OLD) COUNT_OLD DATA), STATUS_OK,
+     "89ab"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("(U\x01vK\x03K\x02t") KEYS("U\x01" KEY_OLD) COUNT_OLD DATA), STATUS_FORMAT,
+     "goes past the end"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("K\x05") KEYS("U\x01" KEY_OLD) COUNT_OLD DATA), STATUS_FORMAT,
+     "a storage's view"},
+    {OLD(MAGIC "\x80\x02M\xea\x03." SYSTEM OLD_TENSOR("N") KEYS("U\x01" KEY_OLD) COUNT_OLD DATA), STATUS_UNSUPPORTED,
+     "unknown version"},
+    {OLD(MAGIC VERSION "\x80\x02}X\x0d\x00\x00\x00little_endian\x89s." OLD_TENSOR("N") KEYS("U\x01" KEY_OLD)
+             COUNT_OLD DATA),
+     STATUS_UNSUPPORTED, "byte order is 'big'"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") "\x80\x02N." COUNT_OLD DATA), STATUS_FORMAT, "no list of storages"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") KEYS("U\x01x") COUNT_OLD DATA), STATUS_FORMAT, "has no tensor"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") KEYS("U\x01" KEY_OLD "U\x01" KEY_OLD) COUNT_OLD DATA COUNT_OLD DATA),
+     STATUS_FORMAT, "comes twice"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") KEYS("U\x01" KEY_OLD) "\x05\x00\x00\x00\x00\x00\x00\x00" DATA "x123"),
+     STATUS_FORMAT, "has 5 elements, but 4 are described"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") KEYS("U\x01" KEY_OLD) "\x04\x00"), STATUS_FORMAT, "is truncated before"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") KEYS("U\x01" KEY_OLD) COUNT_OLD "0123"), STATUS_FORMAT,
+     "is truncated: storage"},
+    {OLD(MAGIC VERSION SYSTEM OLD_TENSOR("N") KEYS("")), STATUS_FORMAT, "the data of tensor 'w' are missing"},
+#undef OLD
+};
+
+static void old_files_that_lie(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof old_files / sizeof *old_files; i++) {
+        const char *path = scratch_path(&scratch, "old.pth");
+        file_save(path, old_files[i].bytes, old_files[i].size);
+        if (old_files[i].status != STATUS_OK) {
+            assert_refused(path, old_files[i].status, old_files[i].words);
+            continue;
+        }
+        struct checkpoint *c = open_good(path);
+        assert_memory_equal(checkpoint_find(c, "w")->data, old_files[i].words, 4);
+        checkpoint_close(c);
+    }
+}
+
 static const float weights[] = {1, 2, 3, 4, 5, 6};
 
 /* A safetensors file with one tensor of these names each, [2, 3]. */
@@ -549,6 +630,8 @@ int main(void)
         cmocka_unit_test(survives_every_change),
         cmocka_unit_test(zip_files_that_lie),
         cmocka_unit_test(refuses_zip_bombs),
+        cmocka_unit_test(refuses_entries_beyond_the_file),
+        cmocka_unit_test(old_files_that_lie),
         cmocka_unit_test(reads_a_diffusers_folder),
         cmocka_unit_test(full_precision_is_preferred),
         cmocka_unit_test(folders_that_lie),
