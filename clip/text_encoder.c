@@ -103,6 +103,15 @@ static enum status run_chunk(struct text_encoder *e, const int32_t *ids, float *
     return status;
 }
 
+/* The end token has seen all tokens before it, so its state stands for the whole text (Radford et al. 2021). */
+static void pool(const struct text_encoder *e, const int32_t *ids, struct text_states *out)
+{
+    const int32_t end = tokenizer_names(e->tokenizer).end;
+    int t = 0;
+    while (t + 1 < e->config.length && ids[t] != end) t++;
+    memcpy(out->pooled, out->values + (ptrdiff_t)t * out->width, (size_t)out->width * sizeof *out->pooled);
+}
+
 /* States of the prompt's chunks, then of empty ones, which are run once and copied. */
 static enum status run_chunks(struct text_encoder *e, const struct prompt_chunks *chunks,
                               const struct prompt_options *options, struct text_states *out, struct error *err)
@@ -111,6 +120,7 @@ static enum status run_chunks(struct text_encoder *e, const struct prompt_chunks
     enum status status = STATUS_OK;
     for (int i = 0; status == STATUS_OK && i < chunks->count; i++) {
         status = run_chunk(e, chunks->ids + i * length, out->values + i * stride, err);
+        if (status == STATUS_OK && i == 0) pool(e, chunks->ids, out);
         if (status == STATUS_OK) weigh(out->values + i * stride, chunks->weights + i * length, (int)length, out->width);
     }
     if (status != STATUS_OK || chunks->count == out->chunks) return status;
@@ -145,8 +155,9 @@ enum status text_encoder_encode(struct text_encoder *encoder, const char *prompt
     out->text_tokens = chunks.tokens;
     const size_t bytes = (size_t)out->tokens * (size_t)out->width * sizeof *out->values;
     out->values = memory_alloc_raw(bytes);
-    status = out->values ? run_chunks(encoder, &chunks, &options, out, err)
-                         : fail_no_memory(err, "the states of a prompt", bytes);
+    out->pooled = memory_alloc_raw((size_t)out->width * sizeof *out->pooled);
+    status = out->values && out->pooled ? run_chunks(encoder, &chunks, &options, out, err)
+                                        : fail_no_memory(err, "the states of a prompt", bytes);
 done:
     if (status != STATUS_OK) text_states_clear(out);
     prompt_chunks_clear(&chunks);
@@ -156,5 +167,6 @@ done:
 void text_states_clear(struct text_states *states)
 {
     memory_free(states->values);
+    memory_free(states->pooled);
     *states = (struct text_states){0};
 }

@@ -52,6 +52,7 @@ struct text_request {
 
 struct text_states {
     float *values; /* owned; [tokens, width] */
+    float *pooled; /* owned; [width]: the first chunk's state at its first end token, before any emphasis */
     int tokens;    /* chunks * config.length */
     int width;
     int chunks;

@@ -176,20 +176,30 @@ static struct node *up(struct builder *b, struct node *x)
     return x;
 }
 
-struct node *unet_build(struct graph *g, const struct unet_config *config, struct node *x, struct node *embedding,
-                        struct node *context)
+/* Time and, where the model knows it, the text as one vector (label_emb, as in SDXL: Podell et al. 2023, arXiv
+ * 2307.01952), summed. */
+static struct node *embed(struct graph *g, const struct unet_config *c, const struct unet_inputs *inputs)
 {
-    struct builder b = {.g = g, .config = config, .context = context};
+    struct node *time = nn_linear(g, inputs->embedding, c->time_width, UNET "time_embed.0");
+    time = nn_linear(g, graph_unary(g, time, UNARY_SILU), c->time_width, UNET "time_embed.2");
+    if (c->pooled_width == 0) return time;
+    struct node *text = nn_linear(g, inputs->pooled, c->time_width, UNET "label_emb.0.0");
+    text = nn_linear(g, graph_unary(g, text, UNARY_SILU), c->time_width, UNET "label_emb.0.2");
+    return graph_add(g, time, text);
+}
+
+struct node *unet_build(struct graph *g, const struct unet_config *config, const struct unet_inputs *inputs)
+{
+    assert((config->pooled_width > 0) == (inputs->pooled != NULL));
+    struct builder b = {.g = g, .config = config, .context = inputs->context};
     if (config->heads <= 0 && config->head_size <= 0)
         return graph_fail(g, STATUS_ARGUMENT, "the U-Net has neither a number of heads nor a head size");
     for (int i = 0; i < config->levels; i++)
-        if (config->head_size > 0 && config->width[i] % config->head_size != 0)
+        if (config->head_size > 0 && config->depth[i] > 0 && config->width[i] % config->head_size != 0)
             return graph_fail(g, STATUS_ARGUMENT, "a U-Net level of %d channels cannot be cut into heads of %d",
                               config->width[i], config->head_size);
-    b.embedding = nn_linear(g, embedding, config->time_width, UNET "time_embed.0");
-    b.embedding = nn_linear(g, graph_unary(g, b.embedding, UNARY_SILU), config->time_width, UNET "time_embed.2");
-    b.embedding = graph_unary(g, b.embedding, UNARY_SILU);
-    x = up(&b, middle(&b, down(&b, x)));
+    b.embedding = graph_unary(g, embed(g, config, inputs), UNARY_SILU);
+    struct node *x = up(&b, middle(&b, down(&b, inputs->x)));
     x = graph_unary(g, nn_group_norm(g, x, norm_of(&b, residual_eps), UNET "out.0"), UNARY_SILU);
     return nn_conv2d(g, x, config->out_channels, 3, (struct conv){.stride = 1, .pad = PAD(1)}, UNET "out.2");
 }

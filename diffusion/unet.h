@@ -5,12 +5,7 @@
  * What a checkpoint holds is read from its tensors' names and shapes.
  *
  *     unet_config_detect(&config, checkpoint, &err);      then perhaps config.heads = 4
- *     struct node *eps = unet_build(&graph, &config, x, embedding, context);
- *
- *     x          [B, H, W, in_channels]    any H and W
- *     embedding  [B, model_channels]       rows made by unet_time_embedding
- *     context    [B, T, context_width]
- *     eps        [B, H, W, out_channels]
+ *     struct node *eps = unet_build(&graph, &config, &(struct unet_inputs){x, embedding, context, NULL});
  */
 #ifndef DIFFUSION_UNET_H
 #define DIFFUSION_UNET_H
@@ -26,6 +21,7 @@ struct unet_config {
     int model_channels;
     int time_width; /* of the time embedding's hidden layers: 4 * model_channels */
     int context_width;
+    int pooled_width; /* 0: conditioned on text and time only; else equal to context_width */
     int levels;
     int blocks;                 /* residual blocks a level on the way down; one more on the way up */
     int width[UNET_MAX_LEVELS]; /* channels of each level */
@@ -43,8 +39,15 @@ bool unet_present(const struct checkpoint *checkpoint);
 MUST_CHECK enum status unet_config_detect(struct unet_config *config, const struct checkpoint *checkpoint,
                                           struct error *err);
 
-struct node *unet_build(struct graph *g, const struct unet_config *config, struct node *x, struct node *embedding,
-                        struct node *context);
+struct unet_inputs {
+    struct node *x;         /* [B, H, W, in_channels], any H and W */
+    struct node *embedding; /* [B, model_channels], rows made by unet_time_embedding */
+    struct node *context;   /* [B, T, context_width] */
+    struct node *pooled;    /* [B, pooled_width], one vector for the whole text; NULL if pooled_width is 0 */
+};
+
+/* The result is [B, H, W, out_channels]. */
+struct node *unet_build(struct graph *g, const struct unet_config *config, const struct unet_inputs *inputs);
 
 /* Sinusoids of a time, whole or not (Vaswani et al. 2017, cosines first): `channels` values. */
 void unet_time_embedding(double time, int channels, float *out);

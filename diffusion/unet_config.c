@@ -75,6 +75,23 @@ static enum status read_context(struct unet_config *c, const struct checkpoint *
                             UNET "middle_block.1.transformer_blocks.0.attn2.to_k.weight");
 }
 
+/* A label that is as wide as the text states is the text's own pooled state. Other labels carry what limn does not
+ * make: sizes and a second tower's state in SDXL, a picture in unCLIP, a noise level in upscalers. */
+static enum status read_pooled(struct unet_config *c, const struct checkpoint *checkpoint, struct error *err)
+{
+    const bool wide = detect_find(checkpoint, UNET "label_emb.0.0.weight") != NULL;
+    enum status status = STATUS_OK;
+    if (wide)
+        status = detect_dimension(checkpoint, (struct dimension){"the U-Net", 2, 1, &c->pooled_width}, err,
+                                  UNET "label_emb.0.0.weight");
+    if (status != STATUS_OK) return status;
+    if (detect_find(checkpoint, UNET "label_emb.weight") != NULL || (wide && c->pooled_width != c->context_width))
+        return fail(err, STATUS_UNSUPPORTED,
+                    "this U-Net is conditioned on more than text and time (SDXL, unCLIP, upscalers); SD 1.x and 2.x "
+                    "are supported");
+    return STATUS_OK;
+}
+
 bool unet_present(const struct checkpoint *checkpoint)
 {
     return detect_find(checkpoint, UNET "input_blocks.0.0.weight") != NULL;
@@ -84,12 +101,6 @@ enum status unet_config_detect(struct unet_config *config, const struct checkpoi
 {
     struct unet_config c = {.groups = 32};
     *config = c;
-    if (detect_find(checkpoint, UNET "label_emb.0.0.weight") != NULL ||
-        detect_find(checkpoint, UNET "label_emb.weight") != NULL)
-        return fail(
-            err, STATUS_UNSUPPORTED,
-            "this U-Net is conditioned on more than text and time (SDXL, unCLIP, upscalers); SD 1.x and 2.x are "
-            "supported");
     const struct {
         const char *name;
         struct dimension wanted;
@@ -104,6 +115,7 @@ enum status unet_config_detect(struct unet_config *config, const struct checkpoi
         status = detect_dimension(checkpoint, plain[i].wanted, err, UNET "%s", plain[i].name);
     if (status == STATUS_OK) status = read_levels(&c, checkpoint, err);
     if (status == STATUS_OK) status = read_context(&c, checkpoint, err);
+    if (status == STATUS_OK) status = read_pooled(&c, checkpoint, err);
     if (status != STATUS_OK) return status;
     const struct tensor *projection = detect_find(checkpoint, UNET "middle_block.1.proj_in.weight");
     if (projection != NULL && projection->rank == 2)

@@ -36,17 +36,27 @@ static float *take(struct loop *l, size_t count)
     return arena_alloc(&l->memory, count * sizeof(float));
 }
 
-/* Both contexts behind each other, written once for all steps. */
+/* The negative prompt's values, if there is one, and the prompt's behind them: `count` each. */
+static enum status write_both(struct loop *l, const char *input, const float *negative, const float *prompt,
+                              size_t count, struct error *err)
+{
+    float *both = memory_alloc_raw(2 * count * sizeof *both);
+    if (!both) return fail_no_memory(err, "text states", 2 * count * sizeof *both);
+    if (negative) memcpy(both, negative, count * sizeof *both);
+    memcpy(both + (negative ? count : 0), prompt, count * sizeof *both);
+    const enum status status = exec_write(l->stage.exec, input, both, err);
+    memory_free(both);
+    return status;
+}
+
+/* Written once for all steps. */
 static enum status write_context(struct loop *l, struct error *err)
 {
     const struct text_states *prompt = l->d->prompt, *negative = l->d->negative;
-    const size_t count = (size_t)prompt->tokens * (size_t)prompt->width;
-    float *both = memory_alloc_raw(2 * count * sizeof *both);
-    if (!both) return fail_no_memory(err, "text states", 2 * count * sizeof *both);
-    if (negative) memcpy(both, negative->values, count * sizeof *both);
-    memcpy(both + (negative ? count : 0), prompt->values, count * sizeof *both);
-    const enum status status = exec_write(l->stage.exec, "context", both, err);
-    memory_free(both);
+    const size_t width = (size_t)prompt->width, count = (size_t)prompt->tokens * width;
+    enum status status = write_both(l, "context", negative ? negative->values : NULL, prompt->values, count, err);
+    if (status == STATUS_OK && l->d->job->model->unet.pooled_width > 0)
+        status = write_both(l, "pooled", negative ? negative->pooled : NULL, prompt->pooled, width, err);
     return status;
 }
 
@@ -60,7 +70,9 @@ static enum status prepare(struct loop *l, struct error *err)
     struct node *embedding = graph_input(g, "embedding", DTYPE_F32, SHAPE(l->batch, unet->model_channels));
     struct node *context =
         graph_input(g, "context", DTYPE_F32, SHAPE(l->batch, l->d->prompt->tokens, l->d->prompt->width));
-    graph_output(g, "y", unet_build(g, unet, x, embedding, context));
+    struct node *pooled =
+        unet->pooled_width > 0 ? graph_input(g, "pooled", DTYPE_F32, SHAPE(l->batch, unet->pooled_width)) : NULL;
+    graph_output(g, "y", unet_build(g, unet, &(struct unet_inputs){x, embedding, context, pooled}));
     enum status status = stage_open(&l->stage, job->model, job->model->checkpoint, err);
     if (status != STATUS_OK) return status;
 

@@ -194,7 +194,10 @@ static enum status load_weights(struct limn_model *model, struct error *err)
     struct node *x = graph_input(&stage.graph, "x", DTYPE_F32, SHAPE(1, 8, 8, unet->in_channels));
     struct node *embedding = graph_input(&stage.graph, "embedding", DTYPE_F32, SHAPE(1, unet->model_channels));
     struct node *context = graph_input(&stage.graph, "context", DTYPE_F32, SHAPE(1, 8, unet->context_width));
-    graph_output(&stage.graph, "y", unet_build(&stage.graph, unet, x, embedding, context));
+    struct node *pooled =
+        unet->pooled_width > 0 ? graph_input(&stage.graph, "pooled", DTYPE_F32, SHAPE(1, unet->pooled_width)) : NULL;
+    graph_output(&stage.graph, "y",
+                 unet_build(&stage.graph, unet, &(struct unet_inputs){x, embedding, context, pooled}));
     enum status status = load_network(model, &stage, model->checkpoint, err);
     if (status != STATUS_OK) return status;
     x = graph_input(&stage.graph, "x", DTYPE_F32, SHAPE(1, 8, 8, model->vae.latent_channels));

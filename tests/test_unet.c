@@ -99,6 +99,22 @@ static const struct kind {
       .groups = 32},
      4,
      16},
+    {"unet-pooled",
+     {.in_channels = 4,
+      .out_channels = 4,
+      .model_channels = 48,
+      .time_width = 192,
+      .context_width = 64,
+      .pooled_width = 64,
+      .levels = 2,
+      .blocks = 2,
+      .width = {48, 96},
+      .depth = {0, 1},
+      .middle_depth = 1,
+      .heads = 8,
+      .groups = 32},
+     3,
+     8},
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -136,26 +152,34 @@ static void close_model(struct model *m)
     remove(MODEL);
 }
 
-/* x [batch, height, width, in]; times [batch]; context [batch, 77, width] -> out. */
-static void run(const struct model *m, int batch, int height, int width, const float *x, const float *times,
-                const float *context, float *out)
+/* x [batch, height, width, in]; times [batch]; context [batch, 77, width]; pooled [batch, width] or NULL -> out. */
+struct call {
+    const float *x, *times, *context, *pooled;
+};
+
+static void run(const struct model *m, int batch, int height, int width, const struct call *call, float *out)
 {
     const struct unet_config *c = &m->config;
     struct error err = {0};
     struct graph g = {0};
     struct exec *exec = NULL;
-    struct node *y = unet_build(&g, c, graph_input(&g, "x", DTYPE_F32, SHAPE(batch, height, width, c->in_channels)),
-                                graph_input(&g, "time", DTYPE_F32, SHAPE(batch, c->model_channels)),
-                                graph_input(&g, "context", DTYPE_F32, SHAPE(batch, 77, c->context_width)));
+    const struct unet_inputs inputs = {
+        .x = graph_input(&g, "x", DTYPE_F32, SHAPE(batch, height, width, c->in_channels)),
+        .embedding = graph_input(&g, "time", DTYPE_F32, SHAPE(batch, c->model_channels)),
+        .context = graph_input(&g, "context", DTYPE_F32, SHAPE(batch, 77, c->context_width)),
+        .pooled = c->pooled_width > 0 ? graph_input(&g, "pooled", DTYPE_F32, SHAPE(batch, c->pooled_width)) : NULL,
+    };
+    struct node *y = unet_build(&g, c, &inputs);
     graph_output(&g, "eps", y);
     must(params_load(m->params, &g, m->checkpoint, &err), &err);
     must(exec_create(&exec, &g, m->backend, 0, &err), &err);
     float embedding[2 * 64];
     for (int b = 0; b < batch; b++)
-        unet_time_embedding((double)times[b], c->model_channels, embedding + b * c->model_channels);
-    must(exec_write(exec, "x", x, &err), &err);
+        unet_time_embedding((double)call->times[b], c->model_channels, embedding + b * c->model_channels);
+    must(exec_write(exec, "x", call->x, &err), &err);
     must(exec_write(exec, "time", embedding, &err), &err);
-    must(exec_write(exec, "context", context, &err), &err);
+    must(exec_write(exec, "context", call->context, &err), &err);
+    if (call->pooled) must(exec_write(exec, "pooled", call->pooled, &err), &err);
     must(exec_run(exec, &err), &err);
     must(exec_read(exec, "eps", out, &err), &err);
     exec_destroy(exec);
@@ -169,13 +193,14 @@ static void compare_kind(const struct kind *kind)
     snprintf(file, sizeof file, "%s.safetensors", kind->name);
     struct checkpoint *g = golden_open(file);
     float *context = golden_values(g, "context");
+    float *pooled = m.config.pooled_width > 0 ? golden_values(g, "pooled") : NULL;
     for (char name = 'a'; name <= 'c'; name++) {
         const struct tensor *y = golden_tensor(g, "%c.y", name);
         const size_t n = (size_t)y->count;
         float *x = golden_nhwc(g, "%c.x", name), *t = golden_values(g, "%c.t", name);
         float *want = golden_nhwc(g, "%c.y", name), *got = memory_alloc(n * sizeof *got);
         assert_non_null(got);
-        run(&m, 2, (int)y->dim[2], (int)y->dim[3], x, t, context, got);
+        run(&m, 2, (int)y->dim[2], (int)y->dim[3], &(struct call){x, t, context, pooled}, got);
         golden_near(got, want, n, 1e-4, "%s %c", kind->name, name);
         print_message("%s %c: relative error %.1e\n", kind->name, name, golden_error(got, want, n));
         memory_free(x);
@@ -184,6 +209,7 @@ static void compare_kind(const struct kind *kind)
         memory_free(got);
     }
     memory_free(context);
+    memory_free(pooled);
     checkpoint_close(g);
     close_model(&m);
 }
@@ -207,10 +233,10 @@ static void any_size_and_batch(void **state)
     const float times[2] = {500.5f, 3};
     const float want[9] = {0.1573594f,  0.6177759f,  0.9259814f, -0.4872018f, 0.3733684f,
                            -0.1868824f, -1.1367542f, 0.7638936f, -0.0926753f};
-    run(&m, 2, H, W, x, times, context, both);
+    run(&m, 2, H, W, &(struct call){x, times, context, NULL}, both);
     for (int i = 0; i < 9; i++) assert_true(fabs((double)(both[31 * i] - want[i])) < 1e-5);
     for (int b = 0; b < 2; b++) {
-        run(&m, 1, H, W, x + b * N, times + b, context + b * 77 * 128, single);
+        run(&m, 1, H, W, &(struct call){x + b * N, times + b, context + b * 77 * 128, NULL}, single);
         assert_memory_equal(single, both + b * N, sizeof single);
         for (int i = 0; i < N; i++) assert_true(isfinite(single[i]));
     }
@@ -301,7 +327,7 @@ static void unfit_checkpoints_are_refused(void **state)
     assert_int_equal(detect(f, &err), STATUS_OK);
 
     add_smallest(f);
-    ADD(f, "label_emb.0.0.weight", 8, 8);
+    ADD(f, "label_emb.0.0.weight", 8, 9);
     refused(f, STATUS_UNSUPPORTED, "SDXL");
     add_smallest(f);
     ADD(f, "label_emb.weight", 8, 8);
@@ -350,9 +376,10 @@ static void heads_must_fit(void **state)
     config.width[0] = 48;
     for (int i = 0; i < 2; i++) {
         struct graph g = {0};
-        unet_build(&g, &config, graph_input(&g, "x", DTYPE_F32, SHAPE(1, 8, 8, 8)),
-                   graph_input(&g, "time", DTYPE_F32, SHAPE(1, 32)),
-                   graph_input(&g, "context", DTYPE_F32, SHAPE(1, 77, 128)));
+        unet_build(&g, &config,
+                   &(struct unet_inputs){graph_input(&g, "x", DTYPE_F32, SHAPE(1, 8, 8, 8)),
+                                         graph_input(&g, "time", DTYPE_F32, SHAPE(1, 32)),
+                                         graph_input(&g, "context", DTYPE_F32, SHAPE(1, 77, 128)), NULL});
         assert_int_equal(g.error.status, STATUS_ARGUMENT);
         assert_non_null(strstr(g.error.text, i == 0 ? "heads of 64" : "neither"));
         graph_clear(&g);
@@ -367,9 +394,10 @@ static void memory_may_run_out(void **state)
     for (uint64_t at = 1, finished = 0; !finished; at++) {
         struct graph g = {0};
         memory_fail_after(at);
-        unet_build(&g, &kinds[0].config, graph_input(&g, "x", DTYPE_F32, SHAPE(1, 9, 9, 4)),
-                   graph_input(&g, "time", DTYPE_F32, SHAPE(1, 32)),
-                   graph_input(&g, "context", DTYPE_F32, SHAPE(1, 77, 128)));
+        unet_build(&g, &kinds[0].config,
+                   &(struct unet_inputs){graph_input(&g, "x", DTYPE_F32, SHAPE(1, 9, 9, 4)),
+                                         graph_input(&g, "time", DTYPE_F32, SHAPE(1, 32)),
+                                         graph_input(&g, "context", DTYPE_F32, SHAPE(1, 77, 128)), NULL});
         finished = memory_fail_after(0) < at;
         assert_int_equal(g.error.status, finished ? STATUS_OK : STATUS_NO_MEMORY);
         graph_clear(&g);

@@ -19,7 +19,9 @@ import rule
 VOCAB = 49408
 
 # A level's multiplier times `channels` is its width; `attention` counts the leading levels
-# that have cross-attention.  `heads` is a number of heads, `head_size` a width per head.
+# that have cross-attention, or lists them.  `heads` is a number of heads, `head_size` a width
+# per head.  With `pooled` a vector as wide as the context is added to the time embedding
+# (label_emb, as in SDXL).
 UNETS = {
     "sd1": dict(channels=32, mult=(1, 2, 4, 4), inputs=4, outputs=4, context=128, heads=8,
                 attention=3, linear=False, groups=32),
@@ -29,6 +31,8 @@ UNETS = {
                 attention=3, linear=True, groups=32),
     "pack": dict(channels=32, mult=(1, 2), inputs=8, outputs=8, context=128, heads=4,
                  attention=2, linear=True, groups=16),
+    "pooled": dict(channels=48, mult=(1, 2), inputs=4, outputs=4, context=64, head_size=32,
+                   attention=(1,), linear=False, groups=8, pooled=True),
 }
 TEXTS = {
     "sd1": dict(width=128, layers=3, act="quick_gelu"),
@@ -79,12 +83,20 @@ def _unet_attention(out, p, c, context, linear):
     _affine(out, p + ".proj_out", *proj)
 
 
+def _crosses(k, level):
+    a = k["attention"]
+    return level < a if isinstance(a, int) else level in a
+
+
 def unet_tensors(kind):
     k, out = UNETS[kind], {}
     c, mult = k["channels"], k["mult"]
     temb, top = 4 * c, len(mult) - 1
     _affine(out, UNET + "time_embed.0", temb, c)
     _affine(out, UNET + "time_embed.2", temb, temb)
+    if k.get("pooled"):
+        _affine(out, UNET + "label_emb.0.0", temb, k["context"])
+        _affine(out, UNET + "label_emb.0.2", temb, temb)
     _affine(out, UNET + "input_blocks.0.0", c, k["inputs"], 3, 3)
     skips, width, n = [c], c, 0
     for level, m in enumerate(mult):
@@ -92,7 +104,7 @@ def unet_tensors(kind):
             n += 1
             _unet_res(out, f"{UNET}input_blocks.{n}.0", width, m * c, temb)
             width = m * c
-            if level < k["attention"]:
+            if _crosses(k, level):
                 _unet_attention(out, f"{UNET}input_blocks.{n}.1", width, k["context"], k["linear"])
             skips.append(width)
         if level != top:
@@ -108,7 +120,7 @@ def unet_tensors(kind):
             p = f"{UNET}output_blocks.{n}"
             _unet_res(out, p + ".0", width + skips.pop(), mult[level] * c, temb)
             width = mult[level] * c
-            attention = level < k["attention"]
+            attention = _crosses(k, level)
             if attention:
                 _unet_attention(out, p + ".1", width, k["context"], k["linear"])
             if i == 2 and level > 0:
@@ -211,15 +223,17 @@ def unet(kind):
     k = UNETS[kind]
     widths = [m * k["channels"] for m in k["mult"]]
     levels = len(widths)
-    cross = [i < k["attention"] for i in range(levels)]
-    heads = tuple(w // k["head_size"] for w in widths) if "head_size" in k else k["heads"]
+    cross = [_crosses(k, i) for i in range(levels)]
+    heads = tuple(max(w // k["head_size"], 1) for w in widths) if "head_size" in k else k["heads"]
+    pooled = dict(class_embed_type="projection", projection_class_embeddings_input_dim=k["context"]) \
+        if k.get("pooled") else {}
     model = UNet2DConditionModel(
         in_channels=k["inputs"], out_channels=k["outputs"], layers_per_block=2,
         block_out_channels=widths, norm_num_groups=k["groups"],
         down_block_types=["CrossAttnDownBlock2D" if x else "DownBlock2D" for x in cross],
         up_block_types=["CrossAttnUpBlock2D" if x else "UpBlock2D" for x in reversed(cross)],
         cross_attention_dim=k["context"], attention_head_dim=heads,
-        use_linear_projection=k["linear"], sample_size=8)
+        use_linear_projection=k["linear"], sample_size=8, **pooled)
     weights = convert.convert_ldm_unet_checkpoint(state(unet_tensors(kind)), dict(model.config))
     model.load_state_dict(weights, strict=True)
     return model.eval()
@@ -268,6 +282,7 @@ LISTS = {
     "unet-sd1-inpaint": lambda: unet_tensors("sd1-inpaint"),
     "unet-sd2": lambda: unet_tensors("sd2"),
     "unet-pack": lambda: unet_tensors("pack"),
+    "unet-pooled": lambda: unet_tensors("pooled"),
     "text-sd1": lambda: text_tensors("sd1"),
     "text-sd2": lambda: text_tensors("sd2"),
     "vae-sd": lambda: vae_tensors("sd"),

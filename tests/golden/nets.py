@@ -67,11 +67,14 @@ def unets(folder):
     for n, kind in enumerate(kinds.UNETS):
         k, model = kinds.UNETS[kind], kinds.unet(kind)
         out = {"context": _noise(100 + n, 2, 77, k["context"])}
+        if k.get("pooled"):
+            out["pooled"] = _noise(150 + n, 2, k["context"])
         for case, (h, w), t in (("a", (8, 8), (981, 981)), ("b", (16, 8), (21, 21)), ("c", (8, 16), (750, 250))):
             x = _noise(200 + 10 * n + ord(case), 2, k["inputs"], h, w)
 
             def call(dtype):
-                return model.to(dtype)(x.to(dtype), torch.tensor(t), out["context"].to(dtype)).sample
+                pooled = out["pooled"].to(dtype) if "pooled" in out else None
+                return model.to(dtype)(x.to(dtype), torch.tensor(t), out["context"].to(dtype), pooled).sample
 
             y, error = _both(call)
             _report(f"unet-{kind} {case}", y, error)
