@@ -4,7 +4,8 @@
 #include <assert.h>
 #include <stdbool.h>
 
-uint8_t image_level(float value)
+/* The nearest of 0 to 255; NaN is 0. */
+static uint8_t level_of(float value)
 {
     return value > 0 ? value < 255 ? (uint8_t)(value + 0.5f) : 255 : 0;
 }
@@ -88,6 +89,6 @@ enum status image_from_floats(struct image *out, const float *in, int width, int
     const enum status status = image_create(out, width, height, 3, err);
     if (status != STATUS_OK) return status;
     const size_t count = (size_t)width * (size_t)height * 3;
-    for (size_t i = 0; i < count; i++) out->pixels[i] = image_level((in[i] + 1) * 127.5f);
+    for (size_t i = 0; i < count; i++) out->pixels[i] = level_of((in[i] + 1) * 127.5f);
     return STATUS_OK;
 }

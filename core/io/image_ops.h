@@ -37,7 +37,4 @@ MUST_CHECK enum status image_composite(struct image *out, const struct image *ba
 void image_to_floats(float *out, const struct image *in);
 MUST_CHECK enum status image_from_floats(struct image *out, const float *in, int width, int height, struct error *err);
 
-/* The nearest of 0 to 255; NaN is 0. */
-uint8_t image_level(float value);
-
 #endif
