@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files that once led a parser astray (tests/golden/bad, found by the fuzzers): every parser takes every one of them, and
- * the sanitizers watch. There is nothing to compare: whether they are read or refused, they must do no harm.
+ * Files that once led a parser astray (tests/golden/bad, found by the fuzzers): every parser takes every one of them,
+ * and the sanitizers watch. There is nothing to compare: whether they are read or refused, they must do no harm.
  */
 #include "core/base/memory.h"
 #include "core/io/checkpoint_build.h"
