@@ -239,13 +239,22 @@ struct limn_bench_options {
     const struct limn_watch *watch;
 };
 
-struct limn_bench_result {
-    double gflop;   /* of one run, counted over the graph's products */
-    double seconds; /* of the fastest of the runs */
-    double ratio;   /* seconds / (gflop / sgemm_gflops) */
+struct limn_bench_op {
+    const char *name; /* "conv2d" */
+    int count;        /* how often it runs */
+    double gflop, seconds;
 };
 
-/* The machine's own rate of f32 matrix products in GFLOP/s (2048^3 by the BLAS that limn uses, all threads). */
+enum { LIMN_BENCH_OPS = 64 };
+
+struct limn_bench_result {
+    double gflop;   /* of one run: 2 for each multiplication and addition in its matrix products and convolutions */
+    double seconds; /* of the fastest of the runs */
+    double ratio;   /* seconds / (gflop / sgemm_gflops) */
+    struct limn_bench_op ops[LIMN_BENCH_OPS]; /* of that run, the longest first; until a NULL name */
+};
+
+/* The machine's own rate of f32 matrix products in GFLOP/s by the BLAS that limn uses, with these threads. */
 enum limn_status limn_bench_sgemm(double *gflops, const struct limn_bench_options *options, struct limn_error *error);
 /* One case by name. Weights are made up in memory where the case needs Stable Diffusion's size. */
 enum limn_status limn_bench_run(struct limn_bench_result *result, const char *name, double sgemm_gflops,

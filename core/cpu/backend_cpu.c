@@ -100,6 +100,7 @@ static const void *address(const struct plan *plan, const struct buffer *arena, 
 static enum status run(struct backend *b, const struct plan *plan, struct buffer *arena, struct error *err)
 {
     assert(arena->size >= plan->bytes);
+    if (b->probe) b->probe->step(b->probe->context, NULL);
     for (int i = 0; i < plan->count; i++) {
         const struct plan_step *step = &plan->steps[i];
         struct cpu_call call = {
@@ -112,6 +113,7 @@ static enum status run(struct backend *b, const struct plan *plan, struct buffer
         for (int j = 0; j < step->node->inputs; j++) call.in[j] = address(plan, arena, step->node->input[j]);
         cpu(b)->kernels.slot[step->node->op].run(&call);
         if (err->status != STATUS_OK) return err->status;
+        if (b->probe) b->probe->step(b->probe->context, step->node);
     }
     return STATUS_OK;
 }

@@ -36,9 +36,16 @@ struct backend_functions {
     void (*close)(struct backend *b);
 };
 
+/* For measuring: called with NULL when a run begins and with each node after its step. */
+struct backend_probe {
+    void (*step)(void *context, const struct node *node);
+    void *context;
+};
+
 /* First member of every backend's own struct. */
 struct backend {
     const struct backend_functions *f;
+    const struct backend_probe *probe; /* borrowed; NULL, unless someone measures */
 };
 
 struct backend_options {
@@ -58,5 +65,9 @@ BACKEND_MAP(X)
  * lives in it. */
 MUST_CHECK enum status backend_open(struct backend **out, const char *name, const struct backend_options *options,
                                     struct error *err);
+
+/* The yardstick of limn bench: GFLOP/s of f32 matrix products by the library that the CPU backend is built on, with
+ * this many threads (0: all processors). */
+MUST_CHECK enum status backend_sgemm(double *gflops, int threads, struct error *err);
 
 #endif
