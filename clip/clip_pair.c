@@ -141,11 +141,30 @@ size_t clip_pair_width(const struct clip_pair *pair)
 
 /* ---- embedding ---- */
 
+static size_t stage_bytes(const struct stage *stage)
+{
+    return stage->exec ? exec_bytes(stage->exec) : 0;
+}
+
+/* What a new run may take besides all that is there already. */
+static enum status find_room(const struct clip_pair *pair, size_t *room, struct error *err)
+{
+    const double mib = 1024.0 * 1024.0;
+    const size_t used = params_bytes(pair->params) + stage_bytes(&pair->image_stage) + stage_bytes(&pair->text_stage);
+    *room = pair->limit - used;
+    if (pair->limit > used || pair->limit == 0) return STATUS_OK;
+    return fail(err, STATUS_LIMIT, "the CLIP model takes %.1f MiB, and the memory limit is %.1f MiB",
+                (double)used / mib, (double)pair->limit / mib);
+}
+
 /* Makes ready to run what was built; on failure there is nothing left of it. */
 static enum status stage_prepare(struct stage *stage, struct clip_pair *pair, struct error *err)
 {
+    size_t room;
     enum status status = params_load(pair->params, &stage->graph, pair->checkpoint, err);
-    if (status == STATUS_OK) status = exec_create(&stage->exec, &stage->graph, pair->backend, pair->limit, err);
+    if (status == STATUS_OK) status = find_room(pair, &room, err);
+    if (status == STATUS_OK)
+        status = exec_create(&stage->exec, &stage->graph, pair->backend, pair->limit ? room : 0, err);
     if (status != STATUS_OK) stage_clear(stage);
     return status;
 }

@@ -10,7 +10,8 @@
  *     clip_pair_compare(pair, (struct clip_set){picture, 1}, (struct clip_set){texts, 1}, &scores, &err);
  *
  * Files of OpenAI's and OpenCLIP's names and of Hugging Face's CLIPModel open as they are, and so do Hugging Face's
- * folders (config.json, model.safetensors, preprocessor_config.json).
+ * folders (config.json, model.safetensors, preprocessor_config.json). OpenAI's own downloads are TorchScript programs,
+ * whose weights have to be saved once: torch.save(torch.jit.load("ViT-B-32.pt").state_dict(), "ViT-B-32.pth").
  */
 #ifndef CLIP_CLIP_PAIR_H
 #define CLIP_CLIP_PAIR_H
@@ -25,7 +26,7 @@ struct clip_pair;
 struct clip_pair_source {
     struct backend *backend; /* borrowed; must outlive the pair */
     const char *path;        /* borrowed for the call */
-    size_t limit;            /* most bytes a run may take besides the weights; 0: no limit */
+    size_t limit;            /* most bytes that weights and runs may take together; 0: no limit */
     /* "gelu" or "quick_gelu" for both towers, where a file does not say and is not as published: OpenCLIP's ViT-B and
      * ViT-L look like OpenAI's but have GELU. NULL: as text_tower.h and image_tower.h have it. */
     const char *activation;

@@ -317,6 +317,7 @@ static void published_sizes(void **state)
         {14, 16, 1024, 24, 768, 16, UNARY_QUICK_GELU}, /* ViT-L/14 */
         {14, 24, 1024, 24, 768, 16, UNARY_QUICK_GELU}, /* ViT-L/14 at 336 pixels */
         {14, 16, 1280, 32, 1024, 16, UNARY_GELU},      /* OpenCLIP's ViT-H/14 */
+        {14, 16, 1408, 40, 1024, 16, UNARY_GELU},      /* ViT-g/14 */
         {14, 16, 1664, 48, 1280, 16, UNARY_GELU},      /* and bigG */
     };
     enum { LAYER_NAMES = 48 };
@@ -530,6 +531,35 @@ static void texts_of_any_length(void **state)
     clip_pair_close(pair);
 }
 
+/* The limit is for weights and runs together; what does not fit is refused before it runs, wherever the limit is. */
+static void memory_limits(void **state)
+{
+    (void)state;
+    struct error err;
+    struct clip_pair *pair = NULL;
+    float direction[MOST_WIDTH];
+    assert_int_equal(open_small(&pair, (struct change){0}, NULL, &err), STATUS_OK);
+    clip_pair_close(pair);
+    struct clip_pair_source source = {.backend = backend, .path = scratch_path(&scratch, "small.safetensors")};
+    enum status image = STATUS_LIMIT, text = STATUS_LIMIT;
+    int refused = 0;
+    for (source.limit = 1 << 20; image != STATUS_OK || text != STATUS_OK; source.limit += 1 << 18) {
+        struct image picture = make_picture(32, 32, 3);
+        error_clear(&err);
+        assert_int_equal(clip_pair_open(&pair, &source, &err), STATUS_OK);
+        image = clip_pair_embed_image(pair, &picture, direction, &err);
+        error_clear(&err);
+        text = clip_pair_embed_text(pair, "ab", direction, NULL, &err);
+        if (image != STATUS_OK) assert_int_equal(image, STATUS_LIMIT);
+        if (text != STATUS_OK) assert_int_equal(text, STATUS_LIMIT);
+        refused += text != STATUS_OK;
+        clip_pair_close(pair);
+        image_clear(&picture);
+        assert_true(source.limit < 64 << 20);
+    }
+    assert_true(refused >= 2);
+}
+
 static void no_memory(void **state)
 {
     (void)state;
@@ -596,6 +626,7 @@ int main(void)
         cmocka_unit_test(not_whole),
         cmocka_unit_test(without_scale),
         cmocka_unit_test(empty_folder),
+        cmocka_unit_test(memory_limits),
         cmocka_unit_test(no_memory),
         cmocka_unit_test(texts_of_any_length),
     };
