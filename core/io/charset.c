@@ -21,7 +21,8 @@ size_t utf8_decode(const char *text, size_t size, uint32_t *character)
     return length;
 }
 
-size_t utf8_encode(uint32_t c, char out[4])
+/* Bytes written to out: 1 to 4. The character must be one that UTF-8 has. */
+static size_t utf8_encode(uint32_t c, char out[4])
 {
     if (c < 0x80) {
         out[0] = (char)c;

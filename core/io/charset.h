@@ -12,8 +12,6 @@
 
 /* One character of text[0..size), size > 0: its bytes (1 to 4), or 0 if it is not valid UTF-8. */
 size_t utf8_decode(const char *text, size_t size, uint32_t *character);
-/* Bytes written to out: 1 to 4. The character must be one that UTF-8 has. */
-size_t utf8_encode(uint32_t character, char out[4]);
 bool utf8_valid(const char *text, size_t size);
 
 char *utf8_from_latin1(const char *text, size_t size);
