@@ -505,6 +505,9 @@ static void test_conv2d_transpose(void **state)
         if ((s.H - 1) * s.stride + s.kernel <= 2 || (s.W - 1) * s.stride + s.kernel <= 2) continue;
         check(*state, build_conv_transpose, s);
     }
+    const struct spec large = {
+        .H = 33, .W = 31, .C = 24, .O = 40, .kernel = 4, .stride = 2, .pad = PAD(1), .dtype = DTYPE_F32};
+    check(*state, build_conv_transpose, large);
 }
 
 static void test_attention(void **state)
@@ -725,6 +728,18 @@ static void test_conv2d_weight(void **state)
                                .pad = PAD(1),
                                .dtype = DTYPE_COUNT};
     check(*state, build_gradient, large);
+    /* Few weights and many pixels, so that the pixels are cut into parts. */
+    const struct spec tall = {.kind = OP_CONV2D_WEIGHT,
+                              .alone = true,
+                              .H = 65,
+                              .W = 33,
+                              .C = 3,
+                              .O = 5,
+                              .kernel = 3,
+                              .stride = 1,
+                              .pad = PAD(1),
+                              .dtype = DTYPE_COUNT};
+    check(*state, build_gradient, tall);
 }
 
 /* The tests above are of no use for an operation that no table runs. */

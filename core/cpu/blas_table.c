@@ -4,6 +4,7 @@
  * which there is no core of our own.
  */
 #include "core/cpu/blas.h"
+#include "core/cpu/blas_gradients.h"
 #include "core/cpu/product.h"
 #include "core/cpu/reference.h"
 
@@ -65,6 +66,16 @@ static size_t product_scratch(const struct node *node, int threads)
     return product_work(node, threads, &core);
 }
 
+static void product_transpose(const struct cpu_call *call)
+{
+    product_transpose_run(call, &core);
+}
+
+static size_t product_transpose_scratch(const struct node *node, int threads)
+{
+    return product_transpose_work(node, threads, &core);
+}
+
 /* Some rows of one matrix of the result. */
 static void matmul_task(void *context, int64_t task, int worker)
 {
@@ -103,5 +114,7 @@ void cpu_kernels_blas(struct cpu_kernels *table)
     blas_use_one_thread();
     table->slot[OP_LINEAR] = (struct cpu_slot){product, product_scratch};
     table->slot[OP_CONV2D] = (struct cpu_slot){product, product_scratch};
+    table->slot[OP_CONV2D_TRANSPOSE] = (struct cpu_slot){product_transpose, product_transpose_scratch};
     table->slot[OP_MATMUL] = (struct cpu_slot){matmul, NULL};
+    blas_gradients(table);
 }

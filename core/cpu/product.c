@@ -22,6 +22,8 @@
  */
 #include "core/cpu/product.h"
 
+#include "core/cpu/patches.h"
+
 #include <string.h>
 
 enum {
@@ -132,46 +134,29 @@ static void gather_linear(const struct product *p, float *to, int64_t row, int64
     for (int64_t r = 0; r < rows; r++, x += p->K, to += PRODUCT_PITCH) memcpy(to, x, (size_t)depth * sizeof *to);
 }
 
-/* Floats from..to of one pixel's patch line: `line` is where the line begins in the picture, were it there, and
- * inside..outside are the floats of it that are. */
-static void copy_clipped(float *to, const float *line, int64_t from, int64_t upto, int64_t inside, int64_t outside)
-{
-    const int64_t first = from > inside ? from : inside, last = smaller(upto, outside);
-    if (first >= last) {
-        memset(to, 0, (size_t)(upto - from) * sizeof *to);
-        return;
-    }
-    memset(to, 0, (size_t)(first - from) * sizeof *to);
-    memcpy(to + first - from, line + first, (size_t)(last - first) * sizeof *to);
-    memset(to + last - from, 0, (size_t)(upto - last) * sizeof *to);
-}
-
-/* In NHWC a line of the patch, kw pixels of I channels, is one run of memory; a patch is kh such lines. */
-static void gather_patches(const struct product *p, float *to, int64_t row, int64_t rows, int64_t k, int64_t depth)
+static struct patches patches_of(const struct product *p)
 {
     const struct node *x = p->node->input[0], *w = p->node->input[1];
-    const struct conv conv = p->node->as.gemm.conv;
-    const int64_t H = x->shape.dim[1], W = x->shape.dim[2], I = x->shape.dim[3], line = w->shape.dim[2] * I;
-    const int64_t tall = p->node->shape.dim[1], wide = p->node->shape.dim[2];
-    for (int64_t r = row; r < row + rows; r++, to += PRODUCT_PITCH) {
-        const int64_t image = r / (tall * wide), left = r % wide * conv.stride - conv.pad.left;
-        const int64_t top = r / wide % tall * conv.stride - conv.pad.top;
-        const int64_t inside = left < 0 ? -left * I : 0, outside = smaller((W - left) * I, line);
-        for (int64_t at = k; at < k + depth;) {
-            const int64_t ky = at / line, from = at % line, upto = smaller(line, from + k + depth - at), y = top + ky;
-            if (y < 0 || y >= H)
-                memset(to + at - k, 0, (size_t)(upto - from) * sizeof *to);
-            else
-                copy_clipped(to + at - k, (const float *)p->call->in[0] + ((image * H + y) * W + left) * I, from, upto,
-                             inside, outside);
-            at += upto - from;
-        }
-    }
+    return (struct patches){
+        .x = p->call->in[0],
+        .H = x->shape.dim[1],
+        .W = x->shape.dim[2],
+        .I = x->shape.dim[3],
+        .kernel_width = w->shape.dim[2],
+        .tall = p->node->shape.dim[1],
+        .wide = p->node->shape.dim[2],
+        .conv = p->node->as.gemm.conv,
+    };
 }
 
 static void gather(const struct product *p, float *to, int64_t row, int64_t rows, int64_t k, int64_t depth)
 {
-    (p->node->op == OP_CONV2D ? gather_patches : gather_linear)(p, to, row, rows, k, depth);
+    if (p->node->op == OP_CONV2D) {
+        const struct patches patches = patches_of(p);
+        patches_gather(&patches, to, PRODUCT_PITCH, row, rows, k, depth);
+    } else {
+        gather_linear(p, to, row, rows, k, depth);
+    }
     const int64_t padded = round_up(rows, p->core->tile_rows);
     for (int64_t r = rows; r < padded; r++) memset(to + r * PRODUCT_PITCH, 0, (size_t)depth * sizeof *to);
 }

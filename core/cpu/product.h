@@ -49,4 +49,8 @@ struct product_core {
 void product_run(const struct cpu_call *call, const struct product_core *core);
 size_t product_work(const struct node *node, int threads, const struct product_core *core);
 
+/* For CONV2D_TRANSPOSE nodes (core/cpu/product_transpose.c). */
+void product_transpose_run(const struct cpu_call *call, const struct product_core *core);
+size_t product_transpose_work(const struct node *node, int threads, const struct product_core *core);
+
 #endif

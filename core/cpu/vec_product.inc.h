@@ -126,3 +126,13 @@ static size_t product_scratch(const struct node *node, int threads)
 {
     return product_work(node, threads, &product_core);
 }
+
+static void product_transpose(const struct cpu_call *call)
+{
+    product_transpose_run(call, &product_core);
+}
+
+static size_t product_transpose_scratch(const struct node *node, int threads)
+{
+    return product_transpose_work(node, threads, &product_core);
+}
