@@ -27,13 +27,13 @@ enum option_kind {
 };
 
 /* Bits of the commands that an option belongs to. */
-enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 16 };
+enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 16, FOR_SCORE = 32 };
 #define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
-#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH)
+#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE)
 
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
-    X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH,                                    \
+    X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,                        \
       "checkpoint file or diffusers folder (default: the pack that comes with limn)")                                  \
     X(VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_PAINTING, "take the VAE from this file")                       \
     X(OUTPUT, "output", 'o', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING,                                              \
@@ -72,9 +72,11 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
       "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
     X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING,                        \
       "what the U-Net predicts, where the file does not say; one of:")                                                 \
-    X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL, FOR_PAINTING | FOR_BENCH,                   \
+    X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
+      "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
+    X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,       \
       "default: one for each processor; the picture is the same at any number")                                        \
-    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING,                                      \
+    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE,                          \
       "most memory to use, such as 3G or 800M; the VAE works in tiles if it must (default: no limit)")                 \
     X(NO_METADATA, "no-metadata", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING,                                        \
       "write neither the settings nor the mark that the picture is made by a model")                                   \

@@ -231,6 +231,42 @@ struct limn_info {
 enum limn_status limn_info_read(struct limn_info *info, const char *path, struct limn_error *error);
 void limn_info_clear(struct limn_info *info);
 
+/* ---- how well pictures and texts go together ---- */
+
+struct limn_clip; /* an opened CLIP model; serves one thread at a time */
+
+struct limn_clip_options {
+    const char *path;       /* a file, or a folder with config.json; NULL: the pack that comes with limn */
+    const char *activation; /* limn_activation_name, for files that do not say and are not OpenAI's; NULL: as found */
+    int threads;            /* as in limn_model_options, like the next */
+    uint64_t max_memory;
+};
+
+/* options may be NULL. Files of OpenAI's, OpenCLIP's and Hugging Face's names open as they are. */
+enum limn_status limn_clip_open(struct limn_clip **clip, const struct limn_clip_options *options,
+                                struct limn_error *error);
+void limn_clip_close(struct limn_clip *clip); /* NULL is a no-op */
+
+struct limn_score_request {
+    const struct limn_image *image; /* borrowed; colours count even where they are transparent, as in other programs */
+    const char *const *texts;       /* borrowed */
+    int count;                      /* 1..4096 */
+    const struct limn_watch *watch; /* borrowed; may be NULL */
+};
+
+enum { LIMN_MAX_TEXTS = 4096 };
+
+struct limn_score {
+    float cosine;      /* -1..1: how near the text is to the picture */
+    float logit;       /* that times the model's own scale */
+    float probability; /* that of all the texts this one is the picture's */
+};
+
+/* scores: `count` of them, in the order of the texts. A text longer than the model reads is cut, with a note. */
+enum limn_status limn_clip_score(struct limn_clip *clip, const struct limn_score_request *request,
+                                 struct limn_score *scores, struct limn_error *error);
+const char *limn_activation_name(int i); /* NULL past the last */
+
 /* ---- how fast it is ---- */
 
 struct limn_bench_options {

@@ -98,8 +98,7 @@ enum limn_status limn_image_read_memory(struct limn_image *image, const void *by
     return api_result(error, &err);
 }
 
-/* What the caller made by hand may be anything. */
-static enum status check_image(const struct limn_image *image, struct error *err)
+enum status api_check_image(const struct limn_image *image, struct error *err)
 {
     const bool sound = image->pixels && image->width >= 1 && image->width <= IMAGE_MAX_SIDE && image->height >= 1 &&
                        image->height <= IMAGE_MAX_SIDE && image->channels >= 1 && image->channels <= 4;
@@ -113,7 +112,7 @@ static enum status write_image(const struct limn_image *image, const char *path,
                                struct error *err)
 {
     const struct image written = api_image(image);
-    const enum status status = check_image(image, err);
+    const enum status status = api_check_image(image, err);
     return status == STATUS_OK ? image_write(&written, path, text, err) : status;
 }
 

@@ -26,7 +26,7 @@ static const double limit = 1e-4;
 static const float logit_scale = 2.6592600f; /* ln(1 / 0.07) */
 
 static struct scratch scratch;
-static struct checkpoint *golden, *hf, *openai; /* the last two have all weights but logit_scale */
+static struct checkpoint *golden, *hf, *openai; /* the last two: weights of the tiny models */
 static struct backend *backend;
 
 /* ---- models ---- */
@@ -39,17 +39,18 @@ struct change {
     bool left_out;
 };
 
-/* Writes the tensors of `from` and a logit_scale, which is a single number without a dimension. */
+/* Writes the tensors of `from`, of which logit_scale becomes a single number without a dimension. */
 static void write_model(const char *path, const struct checkpoint *from, const struct change *changes, int count,
                         const struct safetensors_note *notes, int note_count)
 {
     struct error err = {0};
     struct tensor list[MOST_TENSORS];
     int tensors = 0;
-    assert_true(checkpoint_count(from) < MOST_TENSORS);
-    for (int i = 0; i <= checkpoint_count(from); i++) {
-        struct tensor t = {.name = "logit_scale", .dtype = DTYPE_F32, .count = 1, .data = &logit_scale};
-        if (i < checkpoint_count(from)) t = *checkpoint_at(from, i);
+    assert_true(checkpoint_count(from) <= MOST_TENSORS);
+    for (int i = 0; i < checkpoint_count(from); i++) {
+        struct tensor t = *checkpoint_at(from, i);
+        if (strcmp(t.name, "logit_scale") == 0)
+            t = (struct tensor){.name = t.name, .dtype = DTYPE_F32, .count = 1, .data = &logit_scale};
         bool left_out = false;
         for (int j = 0; j < count; j++) {
             if (strcmp(t.name, changes[j].name) != 0) continue;

@@ -51,6 +51,7 @@ def set_weights(model, list_name):
             continue
         if name == "logit_scale":
             state[name] = torch.tensor(LOGIT_SCALE)
+            lines.append("1 logit_scale\n")
             continue
         state[name] = torch.from_numpy(rule.weight(name, tuple(value.shape)))
         lines.append("x".join(map(str, value.shape)) + " " + name + "\n")

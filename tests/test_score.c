@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * limn score, through the library and through the program, on the tiny CLIP model of tests/golden/clip_pair.
+ */
+#include "core/base/memory.h"
+#include "include/limn.h"
+#include "tests/support/command.h"
+#include "tests/support/golden.h"
+#include "tests/support/safetensors_write.h"
+#include "tests/support/scratch.h"
+#include "tests/support/weights.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+enum { MOST_TEXTS = 8 };
+
+static struct scratch scratch;
+static struct checkpoint *golden;
+static json_t *texts_json;
+static const char *texts[MOST_TEXTS];
+static int count;
+
+static const char *model_path(void)
+{
+    return scratch_path(&scratch, "clip.safetensors");
+}
+
+/* The test picture of the goldens: slopes and waves. */
+static struct limn_image make_picture(void)
+{
+    struct limn_image image = {.width = 53, .height = 44, .channels = 3, .pixels = memory_alloc(53 * 44 * 3)};
+    uint8_t *p = image.pixels;
+    assert_non_null(p);
+    for (int y = 0; y < image.height; y++)
+        for (int x = 0; x < image.width; x++)
+            for (int c = 0; c < 3; c++) {
+                const int v = (x * (3 + c) + y * (7 - 2 * c) + (x * y >> 4) * (c + 1)) & 511;
+                *p++ = (uint8_t)(v < 256 ? v : 511 - v);
+            }
+    return image;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct safetensors_note heads = {"limn.pack", "{\"text\": {\"heads\": 4}, \"image\": {\"heads\": 6}}"};
+    scratch_open(&scratch);
+    if (weights_write_noted(model_path(), (const char *[]){"clip-hf"}, 1, DTYPE_F32, &heads, 1, &err)) return 1;
+    golden = golden_open("clip_pair/goldens.safetensors");
+    texts_json = json_loads(checkpoint_metadata(golden, "texts"), 0, NULL);
+    count = (int)json_array_size(texts_json);
+    assert_in_range(count, 2, MOST_TEXTS);
+    for (int i = 0; i < count; i++) texts[i] = json_string_value(json_array_get(texts_json, (size_t)i));
+    struct limn_image image = make_picture();
+    assert_int_equal(limn_image_write(&image, scratch_path(&scratch, "picture.png"), NULL), LIMN_OK);
+    limn_image_clear(&image);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    json_decref(texts_json);
+    checkpoint_close(golden);
+    scratch_close(&scratch);
+    return 0;
+}
+
+static struct limn_clip *open_clip(void)
+{
+    struct limn_error error = {0};
+    struct limn_clip *clip = NULL;
+    if (limn_clip_open(&clip, &(struct limn_clip_options){.path = model_path()}, &error)) fail_msg("%s", error.text);
+    return clip;
+}
+
+static void count_note(void *context, const char *sentence)
+{
+    assert_non_null(strstr(sentence, "text 5 is too long for the model: its last "));
+    ++*(int *)context;
+}
+
+static void scores(void **state)
+{
+    (void)state;
+    struct limn_error error = {0};
+    struct limn_clip *clip = open_clip();
+    struct limn_image image = make_picture();
+    struct limn_score got[MOST_TEXTS];
+    int notes = 0;
+    const struct limn_watch watch = {.context = &notes, .note = count_note};
+    const struct limn_score_request request = {.image = &image, .texts = texts, .count = count, .watch = &watch};
+    if (limn_clip_score(clip, &request, got, &error) != LIMN_OK) fail_msg("%s", error.text);
+    assert_int_equal(notes, 1);
+
+    const size_t width = (size_t)golden_tensor(golden, "hf.picture")->count;
+    float *picture = golden_values(golden, "hf.picture"), *directions = golden_values(golden, "hf.directions");
+    const double scale = (double)got[0].logit / (double)got[0].cosine;
+    double sum = 0;
+    for (int i = 0; i < count; i++) {
+        double cosine = 0;
+        for (size_t k = 0; k < width; k++) cosine += (double)picture[k] * (double)directions[(size_t)i * width + k];
+        assert_true(fabs((double)got[i].cosine - cosine) < 1e-5);
+        assert_true(fabs((double)got[i].logit - cosine * scale) < 1e-5);
+        sum += exp((double)got[i].logit);
+    }
+    for (int i = 0; i < count; i++)
+        assert_true(fabs((double)got[i].probability - exp((double)got[i].logit) / sum) < 1e-6);
+    memory_free(directions);
+    memory_free(picture);
+    limn_image_clear(&image);
+    limn_clip_close(clip);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    struct limn_error error = {0};
+    struct limn_clip *clip = open_clip();
+    struct limn_image image = make_picture(), hollow = {.width = 5, .height = 5, .channels = 3};
+    struct limn_score got[1];
+    const char *const none[] = {NULL}, *const broken[] = {"a\xff"}, *const good[] = {"a"};
+    const struct {
+        struct limn_score_request request;
+        const char *sentence;
+    } cases[] = {
+        {{.image = &image, .texts = good, .count = 0}, "0 texts: must be 1 to 4096"},
+        {{.image = &image, .texts = good, .count = 5000}, "5000 texts: must be 1 to 4096"},
+        {{.image = &image, .count = 1}, "0 texts: must be 1 to 4096"},
+        {{.image = &image, .texts = none, .count = 1}, "text 1 of 1 is NULL"},
+        {{.image = &image, .texts = broken, .count = 1}, "the prompt is not valid UTF-8: byte 0xff at offset 1"},
+        {{.texts = good, .count = 1}, "there is no picture to score"},
+        {{.image = &hollow, .texts = good, .count = 1},
+         "a picture of 5 x 5 pixels with 3 channels and no pixels: sides must be 1 to 16384, channels 1 to 4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(limn_clip_score(clip, &cases[i].request, got, &error), LIMN_ARGUMENT);
+        assert_string_equal(error.text, cases[i].sentence);
+    }
+    limn_clip_close(clip);
+    limn_clip_close(NULL);
+    limn_image_clear(&image);
+    struct limn_clip_options options = {.path = model_path(), .threads = 257};
+    assert_int_equal(limn_clip_open(&clip, &options, &error), LIMN_ARGUMENT);
+    assert_null(clip);
+    options = (struct limn_clip_options){.path = model_path(), .activation = "relu"};
+    assert_int_equal(limn_clip_open(&clip, &options, &error), LIMN_ARGUMENT);
+    options = (struct limn_clip_options){.path = scratch_path(&scratch, "picture.png")};
+    assert_int_equal(limn_clip_open(&clip, &options, &error), LIMN_FORMAT);
+    assert_null(clip);
+    for (int i = 0; limn_activation_name(i); i++) {
+        options = (struct limn_clip_options){.path = model_path(), .activation = limn_activation_name(i)};
+        assert_int_equal(limn_clip_open(&clip, &options, &error), LIMN_OK);
+        limn_clip_close(clip);
+    }
+}
+
+/* ---- the program ---- */
+
+static struct outcome run(const char *words)
+{
+    struct outcome o = command_run(scratch.folder, words, NULL);
+    if (o.status != 0) fail_msg("limn %s: exit status %d: %s", words, o.status, o.err);
+    return o;
+}
+
+static void program(void **state)
+{
+    (void)state;
+    struct outcome o = run("score picture.png 'a red apple' 'a photo of a cat' '' -m clip.safetensors --json");
+    json_t *root = json_loads(o.out, 0, NULL), *list = json_object_get(root, "scores");
+    assert_int_equal(json_array_size(list), 3);
+    double sum = 0, best = -1;
+    const char *likeliest = NULL;
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *one = json_array_get(list, i);
+        const double probability = json_real_value(json_object_get(one, "probability"));
+        sum += probability;
+        if (probability > best) likeliest = json_string_value(json_object_get(one, "text"));
+        best = fmax(best, probability);
+    }
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 1), "text")), "a photo of a cat");
+    assert_true(fabs(sum - 1) < 1e-5);
+    outcome_clear(&o);
+
+    o = run("score picture.png 'a red apple' 'a photo of a cat' '' -m clip.safetensors");
+    double before = 101;
+    char *line = strchr(o.out, '\n');
+    assert_non_null(line);
+    assert_non_null(strstr(line, likeliest));
+    for (int i = 0; i < 3; i++, line = strchr(line, '\n')) {
+        const double percent = strtod(++line, NULL);
+        assert_true(percent > 0 && percent <= before);
+        before = percent;
+    }
+    assert_string_equal(line, "\n");
+    json_decref(root);
+    outcome_clear(&o);
+    o = run("score picture.png a b -m clip.safetensors --quiet");
+    assert_string_equal(o.out, "");
+    outcome_clear(&o);
+    o = command_run(scratch.folder, "score picture.png -m clip.safetensors", NULL);
+    assert_int_equal(o.status, 2);
+    outcome_clear(&o);
+    o = command_run(scratch.folder, "score picture.png a -m picture.png", NULL);
+    assert_int_equal(o.status, 1);
+    assert_non_null(strstr(o.err, "picture.png: is not a model file"));
+    outcome_clear(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(program),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
