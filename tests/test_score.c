@@ -157,6 +157,13 @@ static void refusals(void **state)
     options = (struct limn_clip_options){.path = scratch_path(&scratch, "picture.png")};
     assert_int_equal(limn_clip_open(&clip, &options, &error), LIMN_FORMAT);
     assert_null(clip);
+    options = (struct limn_clip_options){.path = model_path(), .max_memory = 1 << 20};
+    assert_int_equal(limn_clip_open(&clip, &options, &error), LIMN_OK);
+    image = make_picture();
+    const struct limn_score_request request = {.image = &image, .texts = good, .count = 1};
+    assert_int_equal(limn_clip_score(clip, &request, got, &error), LIMN_LIMIT);
+    limn_image_clear(&image);
+    limn_clip_close(clip);
     for (int i = 0; limn_activation_name(i); i++) {
         options = (struct limn_clip_options){.path = model_path(), .activation = limn_activation_name(i)};
         assert_int_equal(limn_clip_open(&clip, &options, &error), LIMN_OK);
