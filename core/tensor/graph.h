@@ -164,7 +164,7 @@ struct node {
         struct {
             int axis;
             int64_t start;
-        } slice; /* and PAD, of which it is the inverse */
+        } slice;                     /* and PAD, of which it is the inverse */
         int permute[SHAPE_MAX_RANK]; /* result dimension i is input dimension permute[i] */
         struct {
             enum reduce kind;
