@@ -20,6 +20,8 @@ const float *reference_row(const struct node *weight, const void *values, int64_
 /* Where the residual of output row `row` (of `rows`) begins: its own row, or its picture's; NULL if there is none. */
 const float *reference_residual(const struct cpu_call *call, int64_t row);
 
+void reference_reduce(const struct cpu_call *call);
+
 /* The slots of each file. */
 void reference_products(struct cpu_kernels *table);
 void reference_convolutions(struct cpu_kernels *table);

@@ -155,7 +155,7 @@ static void reduce_task(void *context, int64_t task, int worker)
     ((float *)call->out)[task] = (float)(kind == REDUCE_MEAN ? result / (double)count : result);
 }
 
-static void reduce(const struct cpu_call *call)
+void reference_reduce(const struct cpu_call *call)
 {
     pool_run(call->pool, reduce_task, (void *)call, shape_count(call->node->shape));
 }
@@ -166,5 +166,5 @@ void reference_norms(struct cpu_kernels *table)
     table->slot[OP_LAYER_NORM] = (struct cpu_slot){layer_norm, NULL};
     table->slot[OP_BATCH_NORM] = (struct cpu_slot){batch_norm, NULL};
     table->slot[OP_SOFTMAX] = (struct cpu_slot){softmax, NULL};
-    table->slot[OP_REDUCE] = (struct cpu_slot){reduce, NULL};
+    table->slot[OP_REDUCE] = (struct cpu_slot){reference_reduce, NULL};
 }

@@ -26,6 +26,21 @@ static inline vec vec_exp(vec a)
     return vec_scale2(vec_add(p, vec_set(1.0f)), n);
 }
 
+/* 2^a for a <= 0, where speed counts most: the softmax of attention. 2^0 is exactly 1; at -127 and below the result is
+ * exactly 0. Rounding by adding a large number takes the adders, which are idle here, instead of the multipliers. */
+static inline vec vec_exp2_below(vec a)
+{
+    a = vec_max(vec_set(-127.0f), a); /* a second: NaN stays NaN */
+    const vec t = vec_add(a, vec_set(VEC_INTEGER));
+    const vec r = vec_sub(a, vec_sub(t, vec_set(VEC_INTEGER)));
+    vec p = vec_set(0.00132647087f);
+    p = vec_fma(p, r, vec_set(0.00967152324f));
+    p = vec_fma(p, r, vec_set(0.0555073395f));
+    p = vec_fma(p, r, vec_set(0.240222424f));
+    p = vec_fma(p, r, vec_set(0.693147004f));
+    return vec_add_exponent(vec_fma(p, r, vec_set(1.0f)), t);
+}
+
 /* 1 / (1 + e^-a) */
 static inline vec vec_sigmoid(vec a)
 {
@@ -49,10 +64,10 @@ static inline vec vec_tanh(vec a)
     return vec_select(vec_less(vec_set(0.625f), size), signed_big, small);
 }
 
-/* a times the normal distribution function of a, erfc(-a / sqrt 2) / 2. With t = |a| / sqrt 2, the polynomial is
+/* The normal distribution function, erfc(-a / sqrt 2) / 2. With t = |a| / sqrt 2, the polynomial is
  * -log(erfc t) / t on 0..5.3; beyond, erfc is less than 1e-13. As erfc is never taken from 1 - erf, there is no
  * cancellation for negative a, where the formula with erf loses all digits. Error 2e-7 of max(|result|, 0.1). */
-static inline vec vec_gelu(vec a)
+static inline vec vec_normal(vec a)
 {
     const vec t = vec_mul(vec_abs(a), vec_set(0.707106781f));
     vec p = vec_set(6.31410879e-9f);
@@ -70,7 +85,12 @@ static inline vec vec_gelu(vec a)
     const vec zero = vec_set(0.0f);
     vec tail = vec_mul(vec_set(0.5f), vec_exp(vec_sub(zero, vec_mul(p, t))));
     tail = vec_select(vec_less(vec_set(5.3f), t), zero, tail);
-    return vec_mul(a, vec_select(vec_less(a, zero), tail, vec_sub(vec_set(1.0f), tail)));
+    return vec_select(vec_less(a, zero), tail, vec_sub(vec_set(1.0f), tail));
+}
+
+static inline vec vec_gelu(vec a)
+{
+    return vec_mul(a, vec_normal(a));
 }
 
 /* (1 + tanh u)/2 = sigmoid(2u) with u = sqrt(2/pi) (a + 0.044715 a^3). */

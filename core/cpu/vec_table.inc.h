@@ -11,6 +11,8 @@
 #include "core/cpu/vec_elements.inc.h"
 #include "core/cpu/vec_norms.inc.h"
 
+#include "core/cpu/vec_gradients.inc.h"
+
 static void fill_slots(struct cpu_kernels *table)
 {
     table->slot[OP_LINEAR] = (struct cpu_slot){product, product_scratch};
@@ -23,4 +25,7 @@ static void fill_slots(struct cpu_kernels *table)
     table->slot[OP_SCALE] = (struct cpu_slot){scale, NULL};
     table->slot[OP_BINARY] = (struct cpu_slot){binary, NULL};
     table->slot[OP_GEGLU] = (struct cpu_slot){geglu, NULL};
+    table->slot[OP_REDUCE] = (struct cpu_slot){reduce, reduce_scratch};
+    table->slot[OP_UNARY_GRADIENT] = (struct cpu_slot){unary_gradient, NULL};
+    table->slot[OP_NORM_GRADIENT] = (struct cpu_slot){norm_gradient, norm_gradient_scratch};
 }
