@@ -98,21 +98,21 @@ enum limn_status limn_image_read_memory(struct limn_image *image, const void *by
     return api_result(error, &err);
 }
 
-enum status api_check_image(const struct limn_image *image, struct error *err)
+enum status api_check_image(const struct limn_image *image, const char *what, struct error *err)
 {
     const bool sound = image->pixels && image->width >= 1 && image->width <= IMAGE_MAX_SIDE && image->height >= 1 &&
                        image->height <= IMAGE_MAX_SIDE && image->channels >= 1 && image->channels <= 4;
     if (sound) return STATUS_OK;
-    return fail(err, STATUS_ARGUMENT,
-                "a picture of %d x %d pixels with %d channels%s: sides must be 1 to %d, channels 1 to 4", image->width,
-                image->height, image->channels, image->pixels ? "" : " and no pixels", IMAGE_MAX_SIDE);
+    return fail(err, STATUS_ARGUMENT, "%s of %d x %d pixels with %d channels%s: sides must be 1 to %d, channels 1 to 4",
+                what, image->width, image->height, image->channels, image->pixels ? "" : " and no pixels",
+                IMAGE_MAX_SIDE);
 }
 
 static enum status write_image(const struct limn_image *image, const char *path, const struct image_text *text,
                                struct error *err)
 {
     const struct image written = api_image(image);
-    const enum status status = api_check_image(image, err);
+    const enum status status = api_check_image(image, "a picture", err);
     return status == STATUS_OK ? image_write(&written, path, text, err) : status;
 }
 

@@ -22,8 +22,8 @@ enum limn_status api_result(struct limn_error *error, const struct error *err);
 /* The same picture in the other struct; the pixels keep their one owner. */
 struct image api_image(const struct limn_image *image);
 struct limn_image api_limn_image(const struct image *image);
-/* What the caller made by hand may be anything. */
-MUST_CHECK enum status api_check_image(const struct limn_image *image, struct error *err);
+/* What the caller made by hand may be anything. what: "a picture", "a mask". */
+MUST_CHECK enum status api_check_image(const struct limn_image *image, const char *what, struct error *err);
 
 /* Calls that do nothing where the watch or its function is NULL. */
 void watch_note(const struct limn_watch *watch, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -2,8 +2,8 @@
 #include "pipeline/job.h"
 
 #include "clip/text.h"
-#include "core/io/image.h"
 #include "core/io/quote.h"
+#include "pipeline/api.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -151,16 +151,6 @@ static enum status check_numbers(struct job *job, struct error *err)
     return status;
 }
 
-static enum status check_picture(const struct limn_image *image, const char *what, struct error *err)
-{
-    const bool sound =
-        !image || (image->pixels && image->width >= 1 && image->width <= IMAGE_MAX_SIDE && image->height >= 1 &&
-                   image->height <= IMAGE_MAX_SIDE && image->channels >= 1 && image->channels <= 4);
-    if (sound) return STATUS_OK;
-    return fail(err, STATUS_ARGUMENT, "%s of %dx%d pixels and %d channels: sides must be 1 to %d, channels 1 to 4",
-                what, image->width, image->height, image->channels, IMAGE_MAX_SIDE);
-}
-
 static enum status check_pictures(const struct job *job, struct error *err)
 {
     const struct limn_request *r = &job->request;
@@ -169,8 +159,8 @@ static enum status check_pictures(const struct job *job, struct error *err)
         return fail(err, STATUS_ARGUMENT,
                     "%s is an inpainting model: it changes a picture only where a mask says so, and there is no mask",
                     job->model->path);
-    const enum status status = check_picture(r->image, "a picture", err);
-    return status == STATUS_OK ? check_picture(r->mask, "a mask", err) : status;
+    const enum status status = r->image ? api_check_image(r->image, "a picture", err) : STATUS_OK;
+    return status == STATUS_OK && r->mask ? api_check_image(r->mask, "a mask", err) : status;
 }
 
 enum status job_sampler(const struct job *job, bool from_picture, struct sampler **out, struct error *err)

@@ -67,7 +67,7 @@ static enum status check_request(const struct limn_score_request *request, struc
     for (int i = 0; i < request->count; i++)
         if (!request->texts[i]) return fail(err, STATUS_ARGUMENT, "text %d of %d is NULL", i + 1, request->count);
     if (!request->image) return fail(err, STATUS_ARGUMENT, "there is no picture to score");
-    return api_check_image(request->image, err);
+    return api_check_image(request->image, "a picture", err);
 }
 
 /* directions: the picture's, then each text's. */
