@@ -416,7 +416,7 @@ struct denoiser {
     struct exec *exec;
 };
 
-static void denoiser_open(struct denoiser *d, struct backend *backend, int threads)
+static void denoiser_open(struct denoiser *d, struct backend *backend, int threads, int pieces)
 {
     *d = (struct denoiser){0};
     struct error err = {0};
@@ -425,10 +425,10 @@ static void denoiser_open(struct denoiser *d, struct backend *backend, int threa
         trainer_create(&d->trainer, backend, &d->g, &(struct trainer_options){.rule = adamw, .threads = threads}, &err),
         &err);
     struct node *inputs[] = {graph_find(&d->g, "x"), graph_find(&d->g, "context")}, *gradient[2];
-    graph_grad(&d->g, loss, inputs, 2, gradient);
+    graph_grad_in_pieces(&d->g, loss, pieces, inputs, 2, gradient);
     graph_output(&d->g, "d x", gradient[0]);
     graph_output(&d->g, "d context", gradient[1]);
-    trainer_differentiate(d->trainer, &d->g, loss);
+    trainer_differentiate(d->trainer, &d->g, loss, pieces);
     graph_output(&d->g, "loss", loss);
     start(&d->trainer, 1, &d->g, backend);
     d->exec = make_exec(&d->g, backend);
@@ -453,13 +453,14 @@ static void denoiser_close(struct denoiser *d)
     trainer_destroy(d->trainer);
 }
 
+/* With the forward pass kept, and computed again in 2 to 9 pieces. */
 static void test_denoiser(void **state)
 {
     const struct fixture *f = *state;
     struct checkpoint *golden = golden_open("gradients/denoiser.safetensors");
-    for (int b = 0; b < 2; b++) {
+    for (int pieces = 1; pieces < 10; pieces++) {
         struct denoiser d;
-        denoiser_open(&d, f->backends[b], 1);
+        denoiser_open(&d, f->backends[pieces % 2], 1, pieces);
         denoiser_run(&d, 0);
         read_near(d.exec, golden, "loss", "loss", 1e-6);
         read_near(d.exec, golden, "d x", "d x", 2e-5);
@@ -474,12 +475,48 @@ static void test_denoiser(void **state)
     checkpoint_close(golden);
 }
 
+/* A deep chain of layers: in pieces it needs much less memory, and gives the same bits. */
+static void test_pieces_save_memory(void **state)
+{
+    enum { LAYERS = 64, WIDTH = 8, ROWS = 4096 };
+    const struct fixture *f = *state;
+    size_t bytes[2];
+    float *gradients[2];
+    for (int k = 0; k < 2; k++) {
+        struct graph g = {0};
+        struct node *x = graph_input(&g, "x", DTYPE_F32, SHAPE(ROWS, WIDTH)), *y = x, *d = NULL;
+        struct node *w = graph_input(&g, "w", DTYPE_F32, SHAPE(WIDTH, WIDTH));
+        for (int i = 0; i < LAYERS; i++) y = graph_unary(&g, graph_linear(&g, y, w, NULL), UNARY_TANH);
+        graph_grad_in_pieces(&g, nn_mean(&g, graph_mul(&g, y, y)), k ? 8 : 1, &w, 1, &d);
+        graph_output(&g, "d", d);
+        struct exec *exec = make_exec(&g, f->backends[1]);
+        bytes[k] = exec_bytes(exec);
+        gradients[k] = test_malloc(WIDTH * WIDTH * sizeof(float));
+        float *values = test_malloc(ROWS * WIDTH * sizeof *values);
+        for (int i = 0; i < ROWS * WIDTH; i++) values[i] = (float)(i % 17) / 8 - 1;
+        write_values(exec, "x", values);
+        for (int i = 0; i < WIDTH * WIDTH; i++) values[i] = (float)(i * 5 % 13) / 10 - 0.6f;
+        write_values(exec, "w", values);
+        test_free(values);
+        struct error err = {0};
+        must(exec_run(exec, &err), &err);
+        must(exec_read(exec, "d", gradients[k], &err), &err);
+        exec_destroy(exec);
+        graph_clear(&g);
+    }
+    assert_true(gradients[0][5] != 0);
+    assert_memory_equal(gradients[0], gradients[1], WIDTH * WIDTH * sizeof(float));
+    if (bytes[1] > bytes[0] / 3) fail_msg("%zu bytes in pieces, %zu at once", bytes[1], bytes[0]);
+    test_free(gradients[0]);
+    test_free(gradients[1]);
+}
+
 /* Twenty steps of two batches each. `values` gets a copy of all parameters at the end, if it is not NULL. */
 static void train_denoiser(struct backend *backend, int threads, const struct checkpoint *golden, float **values)
 {
     const struct learning_rate rate = {LEARNING_RATE_COSINE, 4e-3f, 4e-4f, 5, STEPS};
     struct denoiser d;
-    denoiser_open(&d, backend, threads);
+    denoiser_open(&d, backend, threads, 1);
     float losses[STEPS], norms[STEPS];
     for (int step = 0; step < STEPS; step++) {
         struct error err = {0};
@@ -601,13 +638,13 @@ static void dcgan_open(struct dcgan *net, struct backend *backend)
     must(trainer_create(&net->d, backend, &net->d_graph, &options, &err), &err);
     options.prefix = "generator.";
     must(trainer_create(&net->g, backend, &net->d_graph, &options, &err), &err);
-    trainer_differentiate(net->d, &net->d_graph, loss);
+    trainer_differentiate(net->d, &net->d_graph, loss, 1);
     graph_output(&net->d_graph, "loss", loss);
 
     struct batch_statistics statistics;
     made = generator(&net->g_graph, graph_input(&net->g_graph, "z", DTYPE_F32, noise), &statistics);
     loss = nn_binary_cross_entropy(&net->g_graph, discriminator(&net->g_graph, made), 1);
-    trainer_differentiate(net->g, &net->g_graph, loss);
+    trainer_differentiate(net->g, &net->g_graph, loss, 1);
     graph_output(&net->g_graph, "loss", loss);
     graph_output(&net->g_graph, "mean", statistics.mean);
     graph_output(&net->g_graph, "variance", statistics.variance);
@@ -717,7 +754,7 @@ static void test_penalty(void **state)
         struct trainer *t = NULL;
         must(trainer_create(&t, f->backends[b], &g, &(struct trainer_options){.rule = adamw, .threads = 1}, &err),
              &err);
-        trainer_differentiate(t, &g, penalty);
+        trainer_differentiate(t, &g, penalty, 1);
         graph_output(&g, "penalty", penalty);
         start(&t, 1, &g, f->backends[b]);
         struct exec *exec = make_exec(&g, f->backends[b]);
@@ -757,8 +794,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ops),     cmocka_unit_test(test_denoiser), cmocka_unit_test(test_denoiser_training),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_dcgan),    cmocka_unit_test(test_penalty),
+        cmocka_unit_test(test_ops),
+        cmocka_unit_test(test_denoiser),
+        cmocka_unit_test(test_pieces_save_memory),
+        cmocka_unit_test(test_denoiser_training),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_dcgan),
+        cmocka_unit_test(test_penalty),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

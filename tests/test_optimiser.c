@@ -305,7 +305,7 @@ static enum status one_step(struct backend *backend, struct error *err)
     assert_int_equal(t->count, 4);
     for (int i = 0; i < t->optimiser->count; i++) t->optimiser->value[i] = noise(i);
     for (int i = 0; i < 36; i++) frozen->optimiser->value[i] = noise(i);
-    trainer_differentiate(t, &g, loss);
+    trainer_differentiate(t, &g, loss, 1);
     trainer_bind(t, &g);
     trainer_bind(frozen, &g);
     status = trainer_publish(t, err);

@@ -136,7 +136,7 @@ enum status trainer_adopt(struct trainer *t, const struct graph *graph, struct e
     return STATUS_OK;
 }
 
-void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *loss)
+void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *loss, int pieces)
 {
     if (graph->error.status != STATUS_OK) return;
     const size_t bytes = 2 * (size_t)t->count * sizeof(struct node *);
@@ -151,7 +151,7 @@ void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *
         of[count] = node_of(graph, &t->parameters[i]);
         if (of[count]) count++;
     }
-    graph_grad(graph, loss, of, count, gradient);
+    graph_grad_in_pieces(graph, loss, pieces, of, count, gradient);
     count = 0;
     for (int i = 0; i < t->count; i++)
         if (node_of(graph, &t->parameters[i])) graph_output(graph, t->parameters[i].gradient, gradient[count++]);

@@ -6,7 +6,7 @@
  *
  *     struct trainer_options o = {.prefix = "discriminator.", .rule = {...}};
  *     trainer_create(&t, backend, &g, &o, &err);           which parameters there are
- *     trainer_differentiate(t, &g, loss);                  before planning: gradients become outputs of the graph
+ *     trainer_differentiate(t, &g, loss, 1);               before planning: gradients become outputs of the graph
  *     trainer_bind(t, &g);                                 then exec_create(&exec, &g, ...)
  *     ... t->optimiser->value is filled: trainer_adopt, or by hand through trainer_find ...
  *     trainer_publish(t, &err);
@@ -57,8 +57,8 @@ float *trainer_find(struct trainer *t, const char *name);
 MUST_CHECK enum status trainer_adopt(struct trainer *t, const struct graph *graph, struct error *err);
 
 /* Adds to the graph the gradients of the loss with respect to all of the trainer's parameters that it has, as outputs.
- * Errors stick in the graph. */
-void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *loss);
+ * pieces: 1, or more to save memory (graph_grad_in_pieces). Errors stick in the graph. */
+void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *loss, int pieces);
 
 void trainer_bind(struct trainer *t, struct graph *graph);
 

@@ -37,7 +37,9 @@ static gradient_rule *const rules[OP_COUNT] = {
 
 bool chain_wanted(const struct chain *c, const struct node *operand)
 {
-    return operand && operand->index < c->count && c->wanted[operand->index];
+    if (!operand) return false;
+    const int index = recompute_original(c->recompute, (struct node *)operand)->index;
+    return index < c->count && c->wanted[index];
 }
 
 void chain_give(struct chain *c, struct node *operand, struct node *share)
@@ -47,13 +49,8 @@ void chain_give(struct chain *c, struct node *operand, struct node *share)
         graph_fail(c->g, STATUS_ARGUMENT, "gradient: a %s has another shape than its gradient", op_name(operand->op));
         return;
     }
-    struct node **sum = &c->gradient[operand->index];
+    struct node **sum = &c->gradient[recompute_original(c->recompute, operand)->index];
     *sum = *sum ? graph_add(c->g, *sum, share) : share;
-}
-
-static bool is_leaf(const struct node *node)
-{
-    return node->op == OP_INPUT || node->op == OP_PARAM || node->op == OP_CONSTANT;
 }
 
 static void mark_wanted(struct chain *c, int first, struct node *const of[], int count)
@@ -68,7 +65,7 @@ static void mark_wanted(struct chain *c, int first, struct node *const of[], int
 }
 
 /* What fusion sets in a node has no place in the rules; nor has an operation that was forgotten in the table. */
-static void apply_rule(struct chain *c, struct node *y)
+static void apply_rule(struct chain *c, struct node *y, struct node *dy)
 {
     const bool product = y->op == OP_LINEAR || y->op == OP_CONV2D;
     if (product && (y->as.gemm.act != UNARY_NONE || y->input[3]))
@@ -77,15 +74,15 @@ static void apply_rule(struct chain *c, struct node *y)
     else if (!rules[y->op])
         graph_fail(c->g, STATUS_UNSUPPORTED, "gradient: there is no rule for %s", op_name(y->op));
     else
-        rules[y->op](c, y, c->gradient[y->index]);
+        rules[y->op](c, y, dy);
 }
 
 /* Gradients of `y`, whose own is dy, with respect to the `count` nodes `of`; nodes before `first` count as leaves. */
-static void differentiate(struct graph *g, struct node *y, struct node *dy, int first, struct node *const of[],
-                          int count, struct node *gradient[])
+static void differentiate(struct graph *g, struct node *y, struct node *dy, int first, struct recompute *recompute,
+                          struct node *const of[], int count, struct node *gradient[])
 {
     if (g->error.status != STATUS_OK) return;
-    struct chain c = {.g = g, .count = g->count};
+    struct chain c = {.g = g, .count = g->count, .recompute = recompute};
     const size_t nodes = (size_t)g->count, bytes = nodes * (sizeof *c.gradient + sizeof *c.wanted);
     c.gradient = memory_alloc(bytes);
     if (!c.gradient) {
@@ -95,8 +92,10 @@ static void differentiate(struct graph *g, struct node *y, struct node *dy, int 
     c.wanted = (bool *)(c.gradient + nodes);
     mark_wanted(&c, first, of, count);
     chain_give(&c, y, dy);
-    for (int i = y->index; i >= first && g->error.status == STATUS_OK; i--)
-        if (c.gradient[i] && c.wanted[i] && !is_leaf(g->nodes[i])) apply_rule(&c, g->nodes[i]);
+    for (int i = y->index; i >= first && g->error.status == STATUS_OK; i--) {
+        struct node *view = recompute_view(recompute, g, i);
+        if (c.gradient[i] && c.wanted[i] && !gradient_is_leaf(view)) apply_rule(&c, view, c.gradient[i]);
+    }
     for (int i = 0; i < count; i++)
         if (of[i]) gradient[i] = c.gradient[of[i]->index];
     memory_free(c.gradient);
@@ -110,7 +109,7 @@ void chain_through(struct chain *c, const struct node *y, struct node *dy, struc
         for (int j = 0; j < i; j++) seen = seen || y->input[j] == y->input[i];
         if (!seen && chain_wanted(c, y->input[i])) of[i] = y->input[i];
     }
-    differentiate(c->g, formula, dy, first, of, y->inputs, gradient);
+    differentiate(c->g, formula, dy, first, NULL, of, y->inputs, gradient);
     for (int i = 0; i < y->inputs; i++)
         if (gradient[i]) chain_give(c, of[i], gradient[i]);
 }
@@ -122,7 +121,8 @@ static struct node *filled(struct graph *g, struct shape shape, float value)
     return shape_equal(shape, one) ? node : graph_broadcast(g, node, shape);
 }
 
-void graph_grad(struct graph *g, struct node *loss, struct node *const of[], int count, struct node *gradient[])
+void graph_grad_in_pieces(struct graph *g, struct node *loss, int pieces, struct node *const of[], int count,
+                          struct node *gradient[])
 {
     char text[SHAPE_TEXT_BYTES];
     for (int i = 0; i < count; i++) gradient[i] = NULL;
@@ -131,11 +131,19 @@ void graph_grad(struct graph *g, struct node *loss, struct node *const of[], int
                    shape_text(loss->shape, text));
     for (int i = 0; i < count && g->error.status == STATUS_OK; i++)
         if (of[i]->dtype == DTYPE_I32) graph_fail(g, STATUS_ARGUMENT, "gradient: ids have none");
-    differentiate(g, loss, filled(g, loss->shape, 1), 0, of, count, gradient);
+    struct recompute *recompute = NULL;
+    if (pieces > 1 && g->error.status == STATUS_OK) recompute = recompute_create(g, loss->index + 1, pieces);
+    differentiate(g, loss, filled(g, loss->shape, 1), 0, recompute, of, count, gradient);
+    memory_free(recompute);
     for (int i = 0; i < count; i++) {
         if (!gradient[i]) gradient[i] = filled(g, of[i]->shape, 0);
         if (g->error.status != STATUS_OK) gradient[i] = &g->nil;
     }
+}
+
+void graph_grad(struct graph *g, struct node *loss, struct node *const of[], int count, struct node *gradient[])
+{
+    graph_grad_in_pieces(g, loss, 1, of, count, gradient);
 }
 
 /* ---- what rules share ---- */

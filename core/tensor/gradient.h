@@ -19,4 +19,10 @@
  * the loss does not depend on a node, that is a node of zeros. Errors stick in the graph. */
 void graph_grad(struct graph *g, struct node *loss, struct node *const of[], int count, struct node *gradient[]);
 
+/* The same gradients in less memory: the forward pass is cut into pieces, of which only the borders are kept, and each
+ * piece is computed again when the backward pass comes to it. That is up to one more forward pass of work, and memory
+ * of about activations / pieces + borders; the plan knows how much before anything runs. 1 is graph_grad. */
+void graph_grad_in_pieces(struct graph *g, struct node *loss, int pieces, struct node *const of[], int count,
+                          struct node *gradient[]);
+
 #endif

@@ -18,9 +18,10 @@
 
 struct chain {
     struct graph *g;
-    bool *wanted;           /* by node index: it leads to a node whose gradient was asked for */
-    struct node **gradient; /* by node index: the sum of the shares given so far, NULL for none */
-    int count;              /* of both arrays: the nodes that were there when the chain began */
+    bool *wanted;                /* by node index: it leads to a node whose gradient was asked for */
+    struct node **gradient;      /* by node index: the sum of the shares given so far, NULL for none */
+    int count;                   /* of both arrays: the nodes that were there when the chain began */
+    struct recompute *recompute; /* NULL: every value of the forward pass is kept */
 };
 
 typedef void gradient_rule(struct chain *c, struct node *y, struct node *dy);
@@ -31,6 +32,16 @@ void chain_give(struct chain *c, struct node *operand, struct node *share);
 /* For operations whose gradient has no shorter form: `formula` is y again, built from plain operations on y's operands,
  * and its nodes begin at index `first`. The operands' shares are the gradients of the formula. */
 void chain_through(struct chain *c, const struct node *y, struct node *dy, struct node *formula, int first);
+
+bool gradient_is_leaf(const struct node *node);
+
+/* ---- computing the forward pass again (gradient_recompute.c) ---- */
+/* For the graph's first `count` nodes in that many pieces. NULL, and a graph that failed, if there is no memory; freed
+ * by memory_free. */
+struct recompute *recompute_create(struct graph *g, int count, int pieces);
+/* What rules shall see of node i; called for each i from the last down. Builds a piece again when it is reached. */
+struct node *recompute_view(struct recompute *r, struct graph *g, int i);
+struct node *recompute_original(const struct recompute *r, struct node *node);
 
 /* dy summed over the dimensions in which `shape` is 1. */
 struct node *gradient_sum_to(struct graph *g, struct node *dy, struct shape shape);
