@@ -151,8 +151,9 @@ def collect(root, concepts):
     # icon name -> code point, from the packages that have a table of them; the
     # names are one scheme across these packages, so it serves the others too
     code_of = {}
-    for style in ("noto", "twemoji", "fluent-emoji-flat"):
-        for code, name in load(package(root, style) + "/chars.json").items():
+    for style, _, _ in S.STYLES:
+        path = package(root, style) + "/chars.json"
+        for code, name in (load(path) if os.path.exists(path) else {}).items():
             code_of.setdefault(name, canon(code))
     libs, drop = libraries(), read_drop()
     by_code = {c["code"]: k for k, c in enumerate(concepts)}

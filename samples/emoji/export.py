@@ -37,7 +37,7 @@ def main():
         "text": {"heads": config["text"]["heads"], "activation": "quick_gelu"},
         "defaults": {"steps": 25, "cfg": 3.5, "sampler": "ddim"},
         "concepts": pack["concepts"], "styles": pack["styles"], "colours": pack["colours"],
-        "licence": "Trained on drawings of Noto Emoji (Apache-2.0), Twemoji (CC-BY 4.0) and Fluent Emoji (MIT), "
+        "licence": "Trained on drawings of Noto Emoji (Apache-2.0), Fluent Emoji (MIT) and Twemoji (CC-BY 4.0), "
                    "with names from emojibase (MIT); see ATTRIBUTION.md",
         "training_steps": int(meta["step"]),
     }

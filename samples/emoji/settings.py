@@ -9,16 +9,16 @@ MARGIN = 3          # white border
 CONCEPTS = "core.txt"   # which of concepts.txt to use; None: all
 COPIES = ["red", "yellow", "green", "blue", "purple", "pink"]   # colours of recoloured copies
 
-# package, style words in English, in Korean
+# package, style words in English, in Korean; others the builder can read: twemoji,
+# fluent-emoji, emojione
 STYLES = [
     ("noto", ["noto style"], ["노토 스타일"]),
-    ("twemoji", ["twemoji style"], ["트위터 스타일"]),
     ("fluent-emoji-flat", ["flat style"], ["플랫 스타일"]),
 ]
 
 # ---- captions
 CAPTIONS = 32       # drawn per picture
-MERGES = 1000       # of the tokenizer, at most
+MERGES = 600       # of the tokenizer, at most
 LENGTH = 32         # tokens of a caption, with its start and end
 EMPTY_SHARE = .10   # captions left empty, for guidance
 STYLE_SHARE = .40   # captions that name the style
@@ -31,6 +31,6 @@ LABEL_SHARE = 0     # English captions that use emojibase's label
 NETWORKS = dict(
     text=dict(width=128, heads=2, layers=2, length=LENGTH),
     unet=dict(latent=4, channels=48, mult=[1, 2, 4], blocks=1, head_channels=32, groups=8, context=128,
-              attention=[2]),
+              attention=[1, 2]),
     vae=dict(channels=16, mult=[1, 2, 4], blocks=1, latent=4, groups=8),
 )

@@ -2,8 +2,10 @@
 """Trains the emoji pack: train.py --data DIR --out DIR [--vae-seconds N] [--seconds N]
 
 Stage A trains the autoencoder and stage B encodes every picture and recoloured
-copy; both are skipped when OUT/vae.safetensors exists. Stage C trains the text
-tower and the U-Net together. Pictures, latents and token ids stay in memory.
+copy; both are skipped when OUT/vae.safetensors exists. A short warm-up teaches
+the text tower to predict the latents of a caption's picture: without it the
+U-Net long ignores its captions. Stage C trains the text tower and the U-Net together.
+Pictures, latents and token ids stay in memory.
 
 Each stage lasts so many seconds of its own work: a step counts at most two
 seconds, so a stopped and continued process keeps its learning-rate schedule.
@@ -33,6 +35,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 import model as M
+import muon
 import recolour as rc
 import settings as S
 import weights
@@ -45,6 +48,8 @@ def arguments():
     p.add_argument("--data", required=True)
     p.add_argument("--out", required=True)
     p.add_argument("--vae-seconds", type=float, default=1200, help="length of stage A")
+    p.add_argument("--text-seconds", type=float, default=90, help="length of the text tower's warm-up")
+    p.add_argument("--start", help="checkpoint whose U-Net to start from")
     p.add_argument("--seconds", type=float, default=4800, help="length of stage C")
     p.add_argument("--batch", type=int, default=48)
     p.add_argument("--vae-batch", type=int, default=16)
@@ -224,6 +229,40 @@ def vae_report(vae, pictures, latents):
     weights.save_png(os.path.join(ARGS.out, "vae.png"), tiles(both, 16))
 
 
+def train_text(text, latents, ids, index, bases, device, seconds):
+    """The last sixteen positions of the text tower's output must give the sixteen
+    4x4 patches of the picture's latents, through one linear layer."""
+    patches = F.unfold(latents, 4, stride=4).permute(0, 2, 1).contiguous()
+    count = patches.shape[1]
+    assert S.LENGTH - count >= 16               # the patches stand after the words
+    head = torch.nn.Linear(S.NETWORKS["text"]["width"], patches.shape[2]).to(device)
+    params = list(text.parameters()) + list(head.parameters())
+    opt = optimiser(params, 3e-3, 0.)
+    clock, step, logged, b, sums, n = Clock(), 0, 0., 64, 0., 0
+    while not STOP and clock.tick() < seconds:
+        for g in opt.param_groups:
+            g["lr"] = 3e-3 * rate(clock.elapsed / seconds, step, 50)
+        pick = pick_pictures(b, bases, len(latents))
+        caption = ids[index[pick, torch.randint(index.shape[1], (b,))]].to(device)
+        loss = (head(text(caption)[:, -count:]) - patches[pick.to(device)]).square().mean()
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        opt.step()
+        step, sums, n = step + 1, sums + loss.item(), n + 1
+        if clock.elapsed - logged > ARGS.log_every:
+            log(f"text step {step} error {sums / n:.3f} of 1")
+            logged, sums, n = clock.elapsed, 0., 0
+
+
+def pick_pictures(b, bases, total):
+    """Numbers of b pictures, ARGS.base of them in their own colour."""
+    own = torch.randint(bases, (b,))
+    if total == bases:
+        return own
+    return torch.where(torch.rand(b) < ARGS.base, own, torch.randint(bases, total, (b,)))
+
+
 class Batches:
     """Draws pictures, captions, noise and evenly spread times."""
 
@@ -232,24 +271,28 @@ class Batches:
         ab = M.alphas_cumprod()
         self.signals, self.sigmas = ab.sqrt().float(), (1 - ab).sqrt().float()
 
-    def draw(self, b):
-        total = len(self.latents)
-        pick = torch.randint(self.bases, (b,))
-        if total > self.bases:
-            copies = torch.randint(self.bases, total, (b,))
-            pick = torch.where(torch.rand(b) < ARGS.base, pick, copies)
+    def draw(self, b, power):
+        pick = pick_pictures(b, self.bases, len(self.latents))
         caption = self.index[pick, torch.randint(self.index.shape[1], (b,))]
-        t = ((torch.arange(b) + torch.rand(b)) * (1000 / b)).long().clamp(0, 999)
+        t = (((torch.arange(b) + torch.rand(b)) / b) ** power * 1000).long().clamp(0, 999)
         z, noise = self.latents[pick], torch.randn(b, *self.latents.shape[1:])
         signal, sigma = self.signals[t][:, None, None, None], self.sigmas[t][:, None, None, None]
         out = signal * z + sigma * noise, t, self.ids[caption], signal * noise - sigma * z
         return [x.to(self.device) for x in out]
 
 
+def time_power(progress):
+    """Times are 1000 u ** power. The pictures are first decided at the late times,
+    where only the caption helps, so the training begins mostly there; the early
+    times, where there is little but noise to predict, stay rarer than the rest."""
+    return .3 + .35 * min(1., max(0., (progress - .3) / .4))
+
+
 def train_diffusion(models, batches, pack, device):
     text, unet = models["text"], models["unet"]
     params = list(text.parameters()) + list(unet.parameters())
-    opt = optimiser(params, ARGS.lr, .01)
+    named = [(f"{k}.{n}", p) for k in ("text", "unet") for n, p in models[k].named_parameters()]
+    opt, gradients = muon.Optimiser(named, device.type == "cuda" or torch.__version__ >= "2.4"), Gradients(params)
     ema_models = dict(zip(("text", "unet"), M.build(S.NETWORKS, pack["vocabulary"])[:2]), vae=models["vae"])
     for kind in ("text", "unet"):
         ema_models[kind].load_state_dict(models[kind].state_dict())
@@ -262,7 +305,7 @@ def train_diffusion(models, batches, pack, device):
         for p, e, a, b in zip(params, ema, state["params"], state["ema"]):
             p.data.copy_(a)
             e.copy_(b)
-        opt.load_state_dict(state["opt"])
+        opt.restore(state["opt"])
         n, clock = state["step"], Clock(state["elapsed"])
         torch.manual_seed(n + torch.initial_seed())
         log(f"going on from step {n}, second {clock.elapsed:.0f}")
@@ -270,10 +313,10 @@ def train_diffusion(models, batches, pack, device):
     per_worker = ARGS.batch // ARGS.workers
     log(f"stage C: {sum(p.numel() for p in params)} parameters, {len(batches.latents)} latents "
         f"({batches.bases} in their own colour), batch {ARGS.batch}, {ARGS.workers} workers")
-    length, logged, mark, saved, sheeted = stage_seconds(), clock.elapsed, n, clock.elapsed, clock.elapsed - 1e9
-    sums, count, gradients = 0., 0, Gradients(params)
+    length, logged, mark, saved, sheeted = stage_seconds(), clock.elapsed, n, clock.elapsed, clock.elapsed
+    sums, count = 0., 0
     while True:
-        x, t, ids, target = batches.draw(per_worker)
+        x, t, ids, target = batches.draw(per_worker, time_power(clock.elapsed / length))
         with autocast(device, ARGS.bf16):
             v = unet(x, t, text(ids))
         loss = F.mse_loss(v.float(), target)
@@ -282,10 +325,8 @@ def train_diffusion(models, batches, pack, device):
         progress = gradients.share(2. if STOP else clock.tick() / length)
         if progress >= 1:
             break
-        for g in opt.param_groups:
-            g["lr"] = ARGS.lr * rate(progress, n, 200)
-        torch.nn.utils.clip_grad_norm_(params, 1.0)
-        opt.step()
+        lr = ARGS.lr * rate(progress, n, 50)
+        opt.step(lr)
         n += 1
         average(ema, params, min(.999, (1 + n) / (10 + n)))
         sums, count = sums + loss.detach(), count + 1
@@ -297,7 +338,7 @@ def train_diffusion(models, batches, pack, device):
                 raise RuntimeError("the loss is not finite; go on from the last state")
             log(f"step {n} img/s {(n - mark) * ARGS.batch / (clock.elapsed - logged):.0f} "
                 f"pictures {n * ARGS.batch / 1000:.0f}k loss {mean:.4f} "
-                f"lr {opt.param_groups[0]['lr']:.2e} second {clock.elapsed:.0f} of {length:.0f}")
+                f"lr {lr:.2e} second {clock.elapsed:.0f} of {length:.0f}")
             sums, count, logged, mark, length = 0., 0, clock.elapsed, n, stage_seconds()
         if clock.elapsed - saved > ARGS.save_every:
             save(ema_models, params, ema, opt, n, clock.elapsed)
@@ -368,7 +409,7 @@ def save(models, params, ema, opt, n, elapsed):
                  dict(step=str(n), config=json.dumps(S.NETWORKS)))
     path = os.path.join(ARGS.out, "state.pt")
     torch.save(dict(step=n, elapsed=elapsed, params=[p.detach() for p in params], ema=ema,
-                    opt=opt.state_dict()), path + ".tmp")
+                    opt=opt.state()), path + ".tmp")
     os.replace(path + ".tmp", path)
     with open(os.path.join(ARGS.out, "latest.tmp"), "w") as f:
         f.write(f"ckpt/{n:07d}.safetensors\n")
@@ -392,6 +433,17 @@ def prepare_vae(vae, pictures, device):
     vae.eval().requires_grad_(False)
 
 
+def start_from(path, unet):
+    """Takes over the tensors that fit; the rest keeps its first values."""
+    prefix, own, taken = M.PREFIX["unet"], unet.state_dict(), 0
+    for name, x in weights.load(path)[0].items():
+        name = name[len(prefix):] if name.startswith(prefix) else None
+        if name in own and own[name].shape == x.shape:
+            own[name].copy_(torch.from_numpy(x.astype(np.float32)))
+            taken += 1
+    log(f"{taken} of the U-Net's {len(own)} tensors from {path}")
+
+
 def main():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(1)
@@ -407,6 +459,10 @@ def main():
     log(f"latents {tuple(latents.shape)} std by channel",
         [round(s, 3) for s in latents.std((0, 2, 3)).tolist()], f"largest {latents.abs().max().item():.1f}")
     vae_report(vae, pictures, latents)
+    if ARGS.start:
+        start_from(ARGS.start, unet)
+    if not os.path.exists(os.path.join(ARGS.out, "state.pt")):
+        train_text(text, latents, ids, index, bases, device, ARGS.text_seconds)
     if STOP:
         return
     for rank in range(1, ARGS.workers):
