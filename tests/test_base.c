@@ -238,6 +238,7 @@ enum { TASKS = 1000 };
 
 struct job {
     atomic_int done[TASKS];
+    atomic_int total;
     atomic_int bad_worker;
     int threads;
 };
@@ -246,6 +247,9 @@ static void count_task(void *context, int64_t task, int worker)
 {
     struct job *job = context;
     atomic_fetch_add(&job->done[task], 1);
+    for (volatile int spin = 0; spin < 50; spin = spin + 1) {
+    } /* so that a run has a middle */
+    atomic_fetch_add(&job->total, 1);
     if (worker < 0 || worker >= job->threads) atomic_store(&job->bad_worker, 1);
 }
 
@@ -260,7 +264,12 @@ static void test_each_task_runs_once(void **state)
         static struct job job;
         memset(&job, 0, sizeof job);
         job.threads = threads;
-        for (int run = 0; run < 200; run++) pool_run(pool, count_task, &job, run % 2 ? TASKS : run % 5);
+        for (int run = 0, expected = 0; run < 200; run++) {
+            const int tasks = run % 2 ? TASKS : run % 5;
+            pool_run(pool, count_task, &job, tasks);
+            expected += tasks;
+            assert_int_equal(job.total, expected);
+        }
         pool_run(pool, count_task, &job, 0);
         for (int i = 5; i < TASKS; i++) assert_int_equal(job.done[i], 100);
         assert_int_equal(job.done[0], 180);

@@ -156,7 +156,8 @@ static void check_near(const struct node *node, const float *got, const double *
     const int64_t n = shape_count(node->shape);
     double largest = 0;
     for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(want[i]));
-    const double allowed = 1e-5 * fmax(largest, 1e-3);
+    const bool by_element = node->op == OP_UNARY || node->op == OP_GEGLU || node->op == OP_BINARY;
+    const double allowed = (by_element ? 1e-6 : 1e-5) * fmax(largest, 1e-3);
     for (int64_t i = 0; i < n; i++) {
         if (fabs((double)got[i] - want[i]) <= allowed) continue;
         print_case(node);
