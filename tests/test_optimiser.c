@@ -3,6 +3,7 @@
  * Optimisers: five steps against PyTorch's, averages, clipping, learning rates; the same bits at any number of threads;
  * what is refused; and every allocation of a step of training failing in turn.
  */
+#include "core/nn/batch_norm.h"
 #include "core/nn/losses.h"
 #include "core/nn/trainer.h"
 #include "tests/support/golden.h"
@@ -274,6 +275,54 @@ static void test_losses(void **state)
     backend->f->close(backend);
 }
 
+/* ---- batch norm of a trained network ---- */
+
+static void test_batch_norm(void **state)
+{
+    (void)state;
+    struct backend *backend = NULL;
+    struct error err = {0};
+    must(backend_open(&backend, "cpu", &(struct backend_options){.threads = 1}, &err), &err);
+    struct graph g = {0};
+    struct exec *exec = NULL;
+    struct trainer *t = NULL;
+    struct node *x = graph_input(&g, "x", DTYPE_F32, SHAPE(1, 1, 2, 2));
+    graph_output(&g, "y", nn_batch_norm(&g, x, 0.25f, "main.%d", 1));
+    must(
+        trainer_create(&t, backend, &g, &(struct trainer_options){.rule = {.kind = OPTIMISER_SGD}, .threads = 1}, &err),
+        &err);
+    static const struct {
+        const char *name;
+        float values[2];
+    } parameters[] = {{"main.1.weight", {2, 3}},
+                      {"main.1.bias", {0.5f, -1}},
+                      {"main.1.running_mean", {1, 2}},
+                      {"main.1.running_var", {3.75f, 0.75f}}};
+    for (int i = 0; i < 4; i++) {
+        float *values = trainer_find(t, parameters[i].name);
+        assert_non_null(values);
+        memcpy(values, parameters[i].values, sizeof parameters[i].values);
+    }
+    trainer_bind(t, &g);
+    must(trainer_publish(t, &err), &err);
+    must(exec_create(&exec, &g, backend, 0, &err), &err);
+    must(exec_write(exec, "x", (const float[]){3, 2, -1, 4}, &err), &err);
+    must(exec_run(exec, &err), &err);
+    float y[4];
+    must(exec_read(exec, "y", y, &err), &err);
+    assert_memory_equal(y, ((const float[]){2.5f, -1, -1.5f, 5}), sizeof y);
+    exec_destroy(exec);
+    graph_clear(&g);
+    trainer_destroy(t);
+    backend->f->close(backend);
+
+    struct batch_statistics statistics;
+    struct node *one = graph_input(&g, "one", DTYPE_F32, SHAPE(1, 1, 1, 3));
+    nn_batch_norm_training(&g, one, 1e-5f, &statistics, "norm");
+    assert_non_null(strstr(g.error.text, "norm: a batch norm learns nothing from one value"));
+    graph_clear(&g);
+}
+
 /* ---- a step of training when memory runs out ---- */
 
 static struct node *small_loss(struct graph *g)
@@ -305,7 +354,7 @@ static enum status one_step(struct backend *backend, struct error *err)
     assert_int_equal(t->count, 4);
     for (int i = 0; i < t->optimiser->count; i++) t->optimiser->value[i] = noise(i);
     for (int i = 0; i < 36; i++) frozen->optimiser->value[i] = noise(i);
-    trainer_differentiate(t, &g, loss, 1);
+    trainer_differentiate(t, &g, loss, 2);
     trainer_bind(t, &g);
     trainer_bind(frozen, &g);
     status = trainer_publish(t, err);
@@ -363,9 +412,10 @@ static void test_trainer_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_traces),         cmocka_unit_test(test_threads),   cmocka_unit_test(test_decay_flags),
-        cmocka_unit_test(test_learning_rates), cmocka_unit_test(test_refusals),  cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_losses),         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_trainer_refuses),
+        cmocka_unit_test(test_traces),          cmocka_unit_test(test_threads),    cmocka_unit_test(test_decay_flags),
+        cmocka_unit_test(test_learning_rates),  cmocka_unit_test(test_refusals),   cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_losses),          cmocka_unit_test(test_batch_norm), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_trainer_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,8 @@ double flops_of_node(const struct node *node)
     case OP_CONV2D: return 2 * count(node) * count(b) / (double)b->shape.dim[0];
     /* w [I, kh, kw, O]: every value of x goes into kh kw O results. */
     case OP_CONV2D_TRANSPOSE: return 2 * count(a) * count(b) / (double)b->shape.dim[0];
+    /* x and dy [B, h, w, O]: every weight is a sum over all of dy's pixels. */
+    case OP_CONV2D_WEIGHT: return 2 * count(node) * (double)(shape_rows(b->shape));
     /* q k^T and its product with v, T x S each; a causal one is counted whole. */
     case OP_ATTENTION: return 4 * count(node) * (double)b->shape.dim[1];
     default: return 0;
