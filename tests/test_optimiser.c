@@ -393,6 +393,46 @@ static void test_no_memory(void **state)
     backend->f->close(backend);
 }
 
+/* Graphs see the values after a step, the running average when that is published, and then the values again. */
+static void test_publishing(void **state)
+{
+    (void)state;
+    struct backend *backend = NULL;
+    struct error err = {0};
+    must(backend_open(&backend, "cpu", &(struct backend_options){.threads = 1}, &err), &err);
+    const struct trainer_options options = {.rule = {.kind = OPTIMISER_SGD, .average = 0.5f}, .threads = 1};
+    struct graph g = {0};
+    struct exec *exec = NULL;
+    struct trainer *t = NULL;
+    struct node *w = graph_param(&g, "w", PARAM_PLAIN, SHAPE(2)), *loss = nn_mean(&g, graph_mul(&g, w, w));
+    must(trainer_create(&t, backend, &g, &options, &err), &err);
+    trainer_differentiate(t, &g, loss, 1);
+    graph_output(&g, "w as seen", graph_scale(&g, w, 1, 0));
+    trainer_bind(t, &g);
+    float *values = trainer_find(t, "w");
+    values[0] = 4;
+    values[1] = -8;
+    optimiser_start_average(t->optimiser);
+    must(trainer_publish(t, &err), &err);
+    must(exec_create(&exec, &g, backend, 0, &err), &err);
+    must(exec_run(exec, &err), &err);
+    must(trainer_collect(t, exec, 1, &err), &err);
+    must(trainer_step(t, 0.5f, NULL, &err), &err); /* w -= w / 2 */
+    static const float want[3][2] = {{2, -4}, {3, -6}, {2, -4}};
+    for (int i = 0; i < 3; i++) {
+        float seen[2];
+        if (i == 1) must(trainer_publish_average(t, &err), &err);
+        if (i == 2) must(trainer_publish(t, &err), &err);
+        must(exec_run(exec, &err), &err);
+        must(exec_read(exec, "w as seen", seen, &err), &err);
+        assert_memory_equal(seen, want[i], sizeof seen);
+    }
+    exec_destroy(exec);
+    graph_clear(&g);
+    trainer_destroy(t);
+    backend->f->close(backend);
+}
+
 static void test_trainer_refuses(void **state)
 {
     (void)state;
@@ -412,9 +452,11 @@ static void test_trainer_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_traces),          cmocka_unit_test(test_threads),    cmocka_unit_test(test_decay_flags),
-        cmocka_unit_test(test_learning_rates),  cmocka_unit_test(test_refusals),   cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_losses),          cmocka_unit_test(test_batch_norm), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_traces),          cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_decay_flags),     cmocka_unit_test(test_learning_rates),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_losses),          cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_publishing),
         cmocka_unit_test(test_trainer_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include "core/tensor/gradient.h"
 
+#include <assert.h>
 #include <string.h>
 
 void trainer_destroy(struct trainer *t)
@@ -179,10 +180,21 @@ enum status trainer_collect(struct trainer *t, struct exec *exec, float share, s
     return STATUS_OK;
 }
 
+static enum status publish(struct trainer *t, const float *values, struct error *err)
+{
+    const size_t bytes = (size_t)t->optimiser->count * sizeof *values;
+    return t->backend->f->upload(t->backend, t->buffer, 0, values, bytes, err);
+}
+
 enum status trainer_publish(struct trainer *t, struct error *err)
 {
-    return t->backend->f->upload(t->backend, t->buffer, 0, t->optimiser->value,
-                                 (size_t)t->optimiser->count * sizeof(float), err);
+    return publish(t, t->optimiser->value, err);
+}
+
+enum status trainer_publish_average(struct trainer *t, struct error *err)
+{
+    assert(t->optimiser->average);
+    return publish(t, t->optimiser->average, err);
 }
 
 enum status trainer_step(struct trainer *t, float rate, float *norm, struct error *err)

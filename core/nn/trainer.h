@@ -71,4 +71,8 @@ MUST_CHECK enum status trainer_step(struct trainer *t, float rate, float *norm, 
 /* Sends the values to the backend, for all bound graphs to see. */
 MUST_CHECK enum status trainer_publish(struct trainer *t, struct error *err);
 
+/* Sends the running average instead, to see what it paints; trainer_publish puts the values back. The rule must have
+ * one. */
+MUST_CHECK enum status trainer_publish_average(struct trainer *t, struct error *err);
+
 #endif
