@@ -27,11 +27,11 @@
 #include <string.h>
 
 enum {
-    SHARED_FROM_ROWS = 1024,         /* from here on W is unpacked once for all tasks */
+    SHARED_FROM_ROWS = 192,         /* from here on W is unpacked once for all tasks */
     SHARED_FLOATS = 4 * 1024 * 1024, /* and at most so much of it at a time */
     SHARED_ROWS = 128,
     SHARED_COLUMNS = 640,
-    OWN_ROWS = 256,
+    OWN_ROWS = 192,
     OWN_COLUMNS = 128,
     OWN_TASKS = 16, /* columns are cut finer if there were fewer tasks */
 };

@@ -17,17 +17,16 @@
 
 /* Blocks, chosen so that K, V and the outputs of a block stay in a second-level cache of a megabyte. */
 enum {
-    ATTENTION_KEYS = 256,
+    ATTENTION_KEYS = 128,
     ATTENTION_KEY_ROWS = (ATTENTION_KEYS + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS, /* whole tiles */
-    ATTENTION_QUERY_FLOATS = 16 * 1024,
-    ATTENTION_MOST_STRIPS = 16,
+    ATTENTION_QUERY_FLOATS = 40 * 1024,
+    ATTENTION_MOST_STRIPS = 32,
 };
 
 struct attention_run {
     const struct cpu_call *call;
     int64_t T, S, width, d; /* queries, keys, floats in a token, floats in a head of it */
     int64_t padded_d;       /* rounded up to TILE_ROWS */
-    int64_t depth_blocks;   /* pieces of PRODUCT_DEPTH that d is cut into */
     int64_t strips;         /* of queries, in a task */
     int64_t tasks_per_head;
     int64_t own; /* floats of scratch for a thread */
@@ -35,12 +34,12 @@ struct attention_run {
 
 /* One thread's scratch. */
 struct attention_scratch {
-    float *k;      /* [depth block][ATTENTION_KEY_ROWS, PRODUCT_PITCH] */
-    float *v;      /* [padded_d, PRODUCT_PITCH], transposed */
+    float *k;      /* [ATTENTION_KEY_ROWS, d] */
+    float *v;      /* [padded_d, ATTENTION_KEYS], transposed */
     float *q;      /* [strip][d, TILE_COLUMNS], scaled */
     float *out;    /* [strip][padded_d, TILE_COLUMNS] */
     float *most;   /* [strip][TILE_COLUMNS]: the greatest score so far */
-    float *sum;    /* [strip][TILE_COLUMNS]: of exp(score - most) */
+    float *sum;    /* [strip][TILE_COLUMNS]: of 2^(score - most) */
     float *scores; /* [ATTENTION_KEY_ROWS, TILE_COLUMNS] of the strip at hand */
 };
 
@@ -49,15 +48,14 @@ static struct attention_run describe_attention(const struct node *node)
     struct attention_run a = {.T = node->shape.dim[1], .S = node->input[1]->shape.dim[1], .width = node->shape.dim[2]};
     a.d = a.width / node->as.attention.heads;
     a.padded_d = (a.d + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    a.depth_blocks = (a.d + PRODUCT_DEPTH - 1) / PRODUCT_DEPTH;
     const int64_t all = (a.T + TILE_COLUMNS - 1) / TILE_COLUMNS;
     a.strips = ATTENTION_QUERY_FLOATS / TILE_COLUMNS / a.d;
     a.strips = a.strips < 1 ? 1 : a.strips > ATTENTION_MOST_STRIPS ? ATTENTION_MOST_STRIPS : a.strips;
     if (a.strips > all) a.strips = all;
     a.tasks_per_head = (all + a.strips - 1) / a.strips;
     const int64_t strip = (a.d + a.padded_d + 2) * TILE_COLUMNS;
-    a.own = a.depth_blocks * ATTENTION_KEY_ROWS * PRODUCT_PITCH + a.padded_d * PRODUCT_PITCH + a.strips * strip +
-            ATTENTION_KEY_ROWS * TILE_COLUMNS;
+    a.own =
+        ATTENTION_KEY_ROWS * a.d + a.padded_d * ATTENTION_KEYS + a.strips * strip + ATTENTION_KEY_ROWS * TILE_COLUMNS;
     a.own = (a.own + 15) / 16 * 16;
     return a;
 }
@@ -65,8 +63,8 @@ static struct attention_run describe_attention(const struct node *node)
 static struct attention_scratch lay_out(const struct attention_run *a, int worker)
 {
     struct attention_scratch s = {.k = (float *)a->call->work + worker * a->own};
-    s.v = s.k + a->depth_blocks * ATTENTION_KEY_ROWS * PRODUCT_PITCH;
-    s.q = s.v + a->padded_d * PRODUCT_PITCH;
+    s.v = s.k + ATTENTION_KEY_ROWS * a->d;
+    s.q = s.v + a->padded_d * ATTENTION_KEYS;
     s.out = s.q + a->strips * a->d * TILE_COLUMNS;
     s.most = s.out + a->strips * a->padded_d * TILE_COLUMNS;
     s.sum = s.most + a->strips * TILE_COLUMNS;
@@ -98,11 +96,12 @@ static void transpose(float *to, int64_t to_pitch, const float *from, int64_t fr
 /* Queries first.. of the task into strips, times the scale of the scores; outputs and sums begin at nothing. */
 static void start_queries(const struct attention_run *a, const struct attention_scratch *s, const float *q, int64_t n)
 {
+    const float scale = a->call->node->as.attention.scale * 1.44269504f; /* log2(e): e^x = 2^(x log2(e)) */
     for (int64_t at = 0; at < n; at += TILE_COLUMNS) {
         const int64_t there = n - at < TILE_COLUMNS ? n - at : TILE_COLUMNS;
         float *strip = s->q + at * a->d;
         if (there < TILE_COLUMNS) memset(strip, 0, (size_t)(a->d * TILE_COLUMNS) * sizeof *strip);
-        transpose(strip, TILE_COLUMNS, q + at * a->width, a->width, there, a->d, a->call->node->as.attention.scale);
+        transpose(strip, TILE_COLUMNS, q + at * a->width, a->width, there, a->d, scale);
         memset(s->out + at * a->padded_d, 0, (size_t)(a->padded_d * TILE_COLUMNS) * sizeof *s->out);
         for (int i = 0; i < TILE_COLUMNS; i++) {
             s->most[at + i] = -INFINITY;
@@ -116,15 +115,10 @@ static void load_keys(const struct attention_run *a, const struct attention_scra
                       int64_t n)
 {
     const int64_t padded = (n + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    for (int64_t from = 0, block = 0; from < a->d; from += PRODUCT_DEPTH, block++) {
-        const int64_t depth = a->d - from < PRODUCT_DEPTH ? a->d - from : PRODUCT_DEPTH;
-        float *to = s->k + block * ATTENTION_KEY_ROWS * PRODUCT_PITCH;
-        for (int64_t i = 0; i < n; i++)
-            memcpy(to + i * PRODUCT_PITCH, k + i * a->width + from, (size_t)depth * sizeof *to);
-        for (int64_t i = n; i < padded; i++) memset(to + i * PRODUCT_PITCH, 0, (size_t)depth * sizeof *to);
-    }
-    transpose(s->v, PRODUCT_PITCH, v, a->width, n, a->d, 1);
-    for (int64_t i = a->d; i < a->padded_d; i++) memset(s->v + i * PRODUCT_PITCH, 0, (size_t)n * sizeof *s->v);
+    for (int64_t i = 0; i < n; i++) memcpy(s->k + i * a->d, k + i * a->width, (size_t)a->d * sizeof *k);
+    memset(s->k + n * a->d, 0, (size_t)((padded - n) * a->d) * sizeof *k);
+    transpose(s->v, ATTENTION_KEYS, v, a->width, n, a->d, 1);
+    memset(s->v + a->d * ATTENTION_KEYS, 0, (size_t)((a->padded_d - a->d) * ATTENTION_KEYS) * sizeof *v);
 }
 
 /* Scores of queries that come before their key become minus infinity. */
@@ -138,28 +132,35 @@ static void hide_future(float *scores, int64_t keys, int64_t first_key, int64_t 
         }
 }
 
-/* scores become exp(score - most), where `most` may grow; what older blocks added to the sum and to the output, they
- * added relative to the old maximum, so it shrinks. */
+/* scores, in powers of two, become 2^(score - most), where `most` may grow; what older blocks added to the sum and to
+ * the output, they added relative to the old maximum, so it shrinks. */
 static void soften(const struct attention_run *a, float *scores, float *most, float *sum, float *out, int64_t keys)
 {
-    for (int j = 0; j < TILE_COLUMNS; j += VEC_LANES) {
-        const vec before = vec_load(most + j);
-        vec greatest = before, total = vec_set(0.0f);
-        for (int64_t i = 0; i < keys; i++) greatest = vec_max(vec_load(scores + i * TILE_COLUMNS + j), greatest);
-        for (int64_t i = 0; i < keys; i++) {
-            float *at = scores + i * TILE_COLUMNS + j;
-            const vec weight = vec_exp(vec_sub(vec_load(at), greatest));
-            vec_store(at, weight);
-            total = vec_add(total, weight);
-        }
-        const vec shrink = vec_exp(vec_sub(before, greatest));
-        vec_store(most + j, greatest);
-        vec_store(sum + j, vec_fma(vec_load(sum + j), shrink, total));
-        for (int64_t i = 0; i < a->d; i++) {
-            float *at = out + i * TILE_COLUMNS + j;
-            vec_store(at, vec_mul(vec_load(at), shrink));
-        }
+    vec before[TILE_VECS], greatest[TILE_VECS], total[TILE_VECS], shrink[TILE_VECS];
+    for (int j = 0; j < TILE_VECS; j++) {
+        before[j] = greatest[j] = vec_load(most + j * VEC_LANES);
+        total[j] = vec_set(0.0f);
     }
+    for (int64_t i = 0; i < keys; i++)
+        for (int j = 0; j < TILE_VECS; j++)
+            greatest[j] = vec_max(vec_load(scores + i * TILE_COLUMNS + j * VEC_LANES), greatest[j]);
+    for (int64_t i = 0; i < keys; i++)
+        for (int j = 0; j < TILE_VECS; j++) {
+            float *at = scores + i * TILE_COLUMNS + j * VEC_LANES;
+            const vec weight = vec_exp2_below(vec_sub(vec_load(at), greatest[j]));
+            vec_store(at, weight);
+            total[j] = vec_add(total[j], weight);
+        }
+    for (int j = 0; j < TILE_VECS; j++) {
+        shrink[j] = vec_exp2_below(vec_sub(before[j], greatest[j]));
+        vec_store(most + j * VEC_LANES, greatest[j]);
+        vec_store(sum + j * VEC_LANES, vec_fma(vec_load(sum + j * VEC_LANES), shrink[j], total[j]));
+    }
+    for (int64_t i = 0; i < a->d; i++)
+        for (int j = 0; j < TILE_VECS; j++) {
+            float *at = out + i * TILE_COLUMNS + j * VEC_LANES;
+            vec_store(at, vec_mul(vec_load(at), shrink[j]));
+        }
 }
 
 /* One strip of queries against the keys in the scratch. */
@@ -169,16 +170,12 @@ static void attend(const struct attention_run *a, const struct attention_scratch
     const float *q = s->q + at * a->d;
     float *out = s->out + at * a->padded_d;
     for (int64_t i = 0; i < keys; i += TILE_ROWS)
-        for (int64_t from = 0, block = 0; from < a->d; from += PRODUCT_DEPTH, block++) {
-            const int64_t depth = a->d - from < PRODUCT_DEPTH ? a->d - from : PRODUCT_DEPTH;
-            tile(s->scores + i * TILE_COLUMNS, TILE_COLUMNS, s->k + (block * ATTENTION_KEY_ROWS + i) * PRODUCT_PITCH,
-                 q + from * TILE_COLUMNS, depth, from > 0);
-        }
+        tile(s->scores + i * TILE_COLUMNS, TILE_COLUMNS, s->k + i * a->d, a->d, q, a->d, false);
     if (a->call->node->as.attention.causal && first_key + keys > first_query + 1)
         hide_future(s->scores, keys, first_key, first_query);
     soften(a, s->scores, s->most + at, s->sum + at, out, keys);
     for (int64_t i = 0; i < a->padded_d; i += TILE_ROWS)
-        tile(out + i * TILE_COLUMNS, TILE_COLUMNS, s->v + i * PRODUCT_PITCH, s->scores, keys, true);
+        tile(out + i * TILE_COLUMNS, TILE_COLUMNS, s->v + i * ATTENTION_KEYS, ATTENTION_KEYS, s->scores, keys, true);
 }
 
 /* y [n, d] = (output / sum)^T */

@@ -112,6 +112,14 @@ static inline vec vec_scale2(vec a, vec n)
     return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
 
+#define VEC_INTEGER 12582912.0f
+
+static inline vec vec_add_exponent(vec a, vec t)
+{
+    const __m256i shift = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), shift));
+}
+
 static inline vec_mask vec_less(vec a, vec b)
 {
     return _mm256_cmp_ps(a, b, _CMP_LT_OQ);

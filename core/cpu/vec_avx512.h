@@ -109,6 +109,16 @@ static inline vec vec_scale2(vec a, vec n)
     return _mm512_scalef_ps(a, n);
 }
 
+/* a * 2^n for n = t - VEC_INTEGER, a whole number: the low bits of such a t are n, and are added to a's exponent. Good
+ * for |n| < 127 if the result is a normal number, or for a = 1 and n = -127, which gives 0. */
+#define VEC_INTEGER 12582912.0f /* 1.5 * 2^23: floats of this size are whole numbers */
+
+static inline vec vec_add_exponent(vec a, vec t)
+{
+    const __m512i shift = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), shift));
+}
+
 static inline vec_mask vec_less(vec a, vec b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);

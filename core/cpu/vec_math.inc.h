@@ -26,6 +26,21 @@ static inline vec vec_exp(vec a)
     return vec_scale2(vec_add(p, vec_set(1.0f)), n);
 }
 
+/* 2^a for a <= 0, where speed counts most: the softmax of attention. 2^0 is exactly 1; at -127 and below the result is
+ * exactly 0. Rounding by adding a large number takes the adders, which are idle here, instead of the multipliers. */
+static inline vec vec_exp2_below(vec a)
+{
+    a = vec_max(vec_set(-127.0f), a); /* a second: NaN stays NaN */
+    const vec t = vec_add(a, vec_set(VEC_INTEGER));
+    const vec r = vec_sub(a, vec_sub(t, vec_set(VEC_INTEGER)));
+    vec p = vec_set(0.00132647087f);
+    p = vec_fma(p, r, vec_set(0.00967152324f));
+    p = vec_fma(p, r, vec_set(0.0555073395f));
+    p = vec_fma(p, r, vec_set(0.240222424f));
+    p = vec_fma(p, r, vec_set(0.693147004f));
+    return vec_add_exponent(vec_fma(p, r, vec_set(1.0f)), t);
+}
+
 /* 1 / (1 + e^-a) */
 static inline vec vec_sigmoid(vec a)
 {

@@ -15,8 +15,9 @@
 
 enum { TILE_VECS = 2, TILE_COLUMNS = TILE_VECS * VEC_LANES };
 
-/* c [TILE_ROWS, TILE_COLUMNS] (+)= a [TILE_ROWS, k] w [k, TILE_COLUMNS] */
-static void tile(float *c, int64_t c_pitch, const float *a, const float *w, int64_t k, bool add)
+/* c [TILE_ROWS, TILE_COLUMNS] (+)= a [TILE_ROWS, k] w [k, TILE_COLUMNS], rows of c and a so many floats apart. */
+__attribute__((always_inline)) static inline void tile(float *c, int64_t c_pitch, const float *a, int64_t a_pitch,
+                                                       const float *w, int64_t k, bool add)
 {
     vec sum[TILE_ROWS][TILE_VECS];
     for (int i = 0; i < TILE_ROWS; i++)
@@ -24,7 +25,7 @@ static void tile(float *c, int64_t c_pitch, const float *a, const float *w, int6
     for (int64_t p = 0; p < k; p++) {
         const vec w0 = vec_load(w + p * TILE_COLUMNS), w1 = vec_load(w + p * TILE_COLUMNS + VEC_LANES);
         for (int i = 0; i < TILE_ROWS; i++) {
-            const vec x = vec_set(a[i * PRODUCT_PITCH + p]);
+            const vec x = vec_set(a[i * a_pitch + p]);
             sum[i][0] = vec_fma(x, w0, sum[i][0]);
             sum[i][1] = vec_fma(x, w1, sum[i][1]);
         }
@@ -41,7 +42,7 @@ static void multiply(float *c, int64_t c_pitch, const float *a, const float *w, 
 {
     for (int64_t j = 0; j < n; j += TILE_COLUMNS)
         for (int64_t i = 0; i < m; i += TILE_ROWS)
-            tile(c + i * c_pitch + j, c_pitch, a + i * PRODUCT_PITCH, w + j * k, k, add);
+            tile(c + i * c_pitch + j, c_pitch, a + i * PRODUCT_PITCH, PRODUCT_PITCH, w + j * k, k, add);
 }
 
 /* VEC_LANES weights of any storage type, of which the first `n` are there. */
