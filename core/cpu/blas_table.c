@@ -8,7 +8,8 @@
 #include "core/cpu/product.h"
 #include "core/cpu/reference.h"
 
-enum { MATMUL_ROWS = 256 };
+/* A matrix product is cut into tasks of at most so many rows, and of fewer where that would leave one task a lot. */
+enum { MATMUL_ROWS = 256, MATMUL_FEWEST_ROWS = 32, MATMUL_WORK = 4 << 20 /* multiplications of a task */ };
 
 static void pack(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k)
 {
@@ -76,6 +77,13 @@ static size_t product_transpose_scratch(const struct node *node, int threads)
     return product_transpose_work(node, threads, &core);
 }
 
+static int64_t rows_of_task(int64_t M, int64_t N, int64_t K)
+{
+    const int64_t rows = (MATMUL_WORK / (N * K) + MATMUL_FEWEST_ROWS) / MATMUL_FEWEST_ROWS * MATMUL_FEWEST_ROWS;
+    const int64_t most = rows < MATMUL_ROWS ? rows : MATMUL_ROWS;
+    return most < M ? most : M;
+}
+
 /* Some rows of one matrix of the result. */
 static void matmul_task(void *context, int64_t task, int worker)
 {
@@ -85,10 +93,10 @@ static void matmul_task(void *context, int64_t task, int worker)
     const bool ta = node->as.matmul.transpose_a, tb = node->as.matmul.transpose_b;
     const int64_t M = shape_dim(node->shape, -2), N = shape_dim(node->shape, -1);
     const int64_t K = shape_dim(node->input[0]->shape, ta ? -2 : -1);
-    const int64_t blocks = (M + MATMUL_ROWS - 1) / MATMUL_ROWS, matrix = task / blocks;
-    const int64_t row = task % blocks * MATMUL_ROWS;
+    const int64_t rows = rows_of_task(M, N, K), blocks = (M + rows - 1) / rows, matrix = task / blocks;
+    const int64_t row = task % blocks * rows;
     blas_multiply(&(struct blas_product){
-        .m = M - row < MATMUL_ROWS ? M - row : MATMUL_ROWS,
+        .m = M - row < rows ? M - row : rows,
         .n = N,
         .k = K,
         .a = (const float *)call->in[0] + matrix * M * K + (ta ? row : row * K),
@@ -104,9 +112,11 @@ static void matmul_task(void *context, int64_t task, int worker)
 
 static void matmul(const struct cpu_call *call)
 {
-    const struct shape shape = call->node->shape;
-    const int64_t M = shape_dim(shape, -2), blocks = (M + MATMUL_ROWS - 1) / MATMUL_ROWS;
-    pool_run(call->pool, matmul_task, (void *)call, shape_rows(shape) / M * blocks);
+    const struct node *node = call->node;
+    const int64_t M = shape_dim(node->shape, -2), N = shape_dim(node->shape, -1);
+    const int64_t K = shape_dim(node->input[0]->shape, node->as.matmul.transpose_a ? -2 : -1);
+    const int64_t rows = rows_of_task(M, N, K), blocks = (M + rows - 1) / rows;
+    pool_run(call->pool, matmul_task, (void *)call, shape_rows(node->shape) / M * blocks);
 }
 
 void cpu_kernels_blas(struct cpu_kernels *table)
