@@ -60,13 +60,16 @@ static void apply_options(const struct options *options, struct limn_request *re
         request->subseed = new_seed();
 }
 
-static enum limn_status open_model(const struct options *options, const struct limn_watch *watch,
-                                   struct limn_model **model, struct limn_error *error)
+/* recipe: of --from, or NULL. */
+static enum limn_status open_model(const struct options *options, const struct limn_recipe *recipe,
+                                   const struct limn_watch *watch, struct limn_model **model, struct limn_error *error)
 {
     const struct limn_model_options model_options = {
         .path = options->given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
         .vae = options->given[OPTION_VAE] ? options->value[OPTION_VAE].text : NULL,
-        .prediction = options->given[OPTION_PREDICTION] ? options->value[OPTION_PREDICTION].text : NULL,
+        .prediction = options->given[OPTION_PREDICTION] ? options->value[OPTION_PREDICTION].text
+                      : recipe                          ? limn_recipe_field(recipe, "Prediction type")
+                                                        : NULL,
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
         .max_memory = options->given[OPTION_MAX_MEMORY] ? (uint64_t)options->value[OPTION_MAX_MEMORY].whole : 0,
         .watch = watch,
@@ -128,7 +131,7 @@ static int paint_all(const struct options *options, struct limn_request *request
     struct limn_error error = {0};
     struct limn_model *model = NULL;
     int finished = 0;
-    enum limn_status status = open_model(options, &watch, &model, &error);
+    enum limn_status status = open_model(options, recipe, &watch, &model, &error);
     request->watch = &watch;
     while (status == LIMN_OK && finished < count) {
         struct limn_picture picture = {0};

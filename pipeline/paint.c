@@ -137,11 +137,11 @@ static enum status paint(struct limn_model *model, const struct limn_request *re
     if (status != STATUS_OK) return status;
     note_unknown_prompt(&job);
     status = paint_image(&job, &image, err);
+    picture->seconds = api_clock() - start;
     if (status == STATUS_OK) status = describe(&job, &picture->parameters, err);
     if (status == STATUS_OK) {
         picture->image = api_limn_image(&image);
         picture->seed = job.request.seed;
-        picture->seconds = api_clock() - start;
     } else {
         image_clear(&image);
     }
@@ -154,5 +154,6 @@ enum limn_status limn_paint(struct limn_model *model, const struct limn_request 
     struct error err = {0};
     *picture = (struct limn_picture){0};
     err.status = paint(model, request, picture, &err);
+    if (err.status != STATUS_OK) limn_picture_clear(picture);
     return api_result(error, &err);
 }

@@ -159,6 +159,11 @@ static void test_from(void **state)
     run_only("generate --from again.jpg -m pack.safetensors -o third.png");
     assert_files_equal("first.png", "third.png");
 
+    /* What the U-Net was taken to predict is remembered too. */
+    run_only("generate apple" MODEL "--prediction eps -s 1 -o eps.png");
+    run_only("generate --from eps.png -m pack.safetensors -o eps-again.png");
+    assert_files_equal("eps.png", "eps-again.png");
+
     run_only("generate apple" MODEL "-s 1 -o with.png");
     run_only("generate apple" MODEL "-s 1 -o without.png --no-metadata");
     assert_same_pixels("with.png", "without.png", true);
@@ -169,6 +174,26 @@ static void test_from(void **state)
     assert_int_equal(strlen(limn_recipe_field(recipe, "Model hash")), 10);
     limn_recipe_close(recipe);
     assert_int_equal(limn_recipe_read(&recipe, in_folder("without.png"), NULL), LIMN_FORMAT);
+}
+
+/* With other weights the picture will be another one, and it is said why. */
+static void test_from_other_model(void **state)
+{
+    (void)state;
+    FILE *in = fopen(in_folder("pack.safetensors"), "rb"), *out = fopen(in_folder("other.safetensors"), "wb");
+    assert_true(in && out);
+    for (int c; (c = fgetc(in)) != EOF;) fputc(c, out);
+    fseek(out, -4, SEEK_END);
+    fwrite("\0\0\x80\x3f", 1, 4, out);
+    fclose(in);
+    fclose(out);
+    run_only("generate apple" MODEL "-s 1 -o first.png");
+    struct outcome o = run("generate --from first.png -m pack.safetensors -o same.png");
+    assert_string_equal(o.err, "");
+    outcome_clear(&o);
+    o = run("generate --from first.png -m other.safetensors -o other.png");
+    assert_non_null(strstr(o.err, "made by another model"));
+    outcome_clear(&o);
 }
 
 /* ---- edit and vary ---- */
@@ -343,6 +368,7 @@ int main(void)
         cmocka_unit_test_teardown(test_names, empty),
         cmocka_unit_test_teardown(test_batch, empty),
         cmocka_unit_test_teardown(test_from, empty),
+        cmocka_unit_test_teardown(test_from_other_model, empty),
         cmocka_unit_test_teardown(test_edit_and_vary, empty),
         cmocka_unit_test(test_printed),
         cmocka_unit_test(test_json),

@@ -349,6 +349,15 @@ static void test_watch(void **state)
     assert_string_equal(w.note, "");
     limn_picture_clear(&picture);
 
+    /* diffusers' int(10 * 0.7) is 7, though 0.7F is a little less than 0.7. */
+    struct limn_image image = make_image(32, 32, 3);
+    w = (struct watched){.cancel_at = -1};
+    const struct limn_request part = {.image = &image, .steps = 10, .strength = 0.7F, .watch = &watch};
+    picture = paint(f->pack, &part);
+    assert_int_equal(w.steps, 7);
+    limn_picture_clear(&picture);
+    limn_image_clear(&image);
+
     w = (struct watched){.cancel_at = 2};
     struct limn_error error = {0};
     assert_int_equal(limn_paint(f->pack, &request, &picture, &error), LIMN_CANCELLED);
