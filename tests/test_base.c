@@ -239,6 +239,7 @@ enum { TASKS = 1000 };
 struct job {
     atomic_int done[TASKS];
     atomic_int total;
+    int tasks; /* of the run */
     atomic_int bad_worker;
     int threads;
 };
@@ -247,8 +248,9 @@ static void count_task(void *context, int64_t task, int worker)
 {
     struct job *job = context;
     atomic_fetch_add(&job->done[task], 1);
-    for (volatile int spin = 0; spin < 50; spin = spin + 1) {
-    } /* so that a run has a middle */
+    /* The last task is long, so that a run which does not wait for its workers returns before it. */
+    volatile int spin = task == job->tasks - 1 ? 50000 : 1000;
+    while (spin > 0) spin = spin - 1;
     atomic_fetch_add(&job->total, 1);
     if (worker < 0 || worker >= job->threads) atomic_store(&job->bad_worker, 1);
 }
@@ -265,9 +267,9 @@ static void test_each_task_runs_once(void **state)
         memset(&job, 0, sizeof job);
         job.threads = threads;
         for (int run = 0, expected = 0; run < 200; run++) {
-            const int tasks = run % 2 ? TASKS : run % 5;
-            pool_run(pool, count_task, &job, tasks);
-            expected += tasks;
+            job.tasks = run % 2 ? TASKS : run % 5;
+            pool_run(pool, count_task, &job, job.tasks);
+            expected += job.tasks;
             assert_int_equal(job.total, expected);
         }
         pool_run(pool, count_task, &job, 0);
