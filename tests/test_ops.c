@@ -391,7 +391,8 @@ static struct node *build_reshape(struct graph *g, int64_t B, const struct spec 
 
 static struct node *build_gradient(struct graph *g, int64_t B, const struct spec *s)
 {
-    struct node *x = input(g, s->flag ? "shifted" : "positive", SHAPE(B, s->H, s->W, s->C)), *dy;
+    const struct shape shape = s->W ? SHAPE(B, s->H, s->W, s->C) : SHAPE(B, s->C);
+    struct node *x = input(g, s->flag ? "shifted" : "positive", shape), *dy;
     const int64_t tall = (s->H + s->pad.top + s->pad.bottom - s->kernel) / (s->stride ? s->stride : 1) + 1;
     const int64_t wide = (s->W + s->pad.left + s->pad.right - s->kernel) / (s->stride ? s->stride : 1) + 1;
     struct node *ids;
@@ -691,6 +692,10 @@ static void test_gradients(void **state)
             s.kind = OP_NORM_GRADIENT;
             s.axis = c % 3 ? (int)s.C : 1;
             check(*state, build_gradient, s);
+            s.W = 0; /* rows, as layer norm has them */
+            s.axis = 1;
+            check(*state, build_gradient, s);
+            s.W = 5;
             s.kind = OP_PAD;
             for (s.axis = 1; s.axis < 4; s.axis++) check(*state, build_gradient, s);
             s.kind = OP_UNARY_GRADIENT;

@@ -85,8 +85,15 @@ struct norm_gradient_run {
     float *means;
 };
 
+/* Layer norm's: a picture of one pixel and one group, a row that needs no scratch. */
+static bool is_row_norm(const struct node *node)
+{
+    return node->as.norm.groups == 1 && shape_rows(node->shape) == node->shape.dim[0];
+}
+
 static size_t norm_gradient_scratch(const struct node *node, int threads)
 {
+    if (is_row_norm(node)) return 0;
     return group_norm_scratch(node, threads) +
            (size_t)(2 * node->shape.dim[0] * shape_dim(node->shape, -1)) * sizeof(float);
 }
@@ -166,8 +173,50 @@ static void norm_gradient_task(void *context, int64_t task, int worker)
         }
 }
 
+static void norm_gradient_row(float *dx, const float *x, const float *dy, int64_t C, double eps)
+{
+    const double count = (double)C;
+    double sum, square;
+    sum_row(x, C, 0, &sum, &square);
+    const float mean = (float)(sum / count);
+    sum_row(x, C, (double)mean, &sum, &square);
+    const double off = sum / count, inverse = 1 / sqrt(square / count - off * off + eps);
+    const vec m = vec_set(mean), factor = vec_set((float)inverse), rest = vec_set((float)(-off * inverse));
+    vec total = vec_set(0.0f), along = total;
+    for (int64_t c = 0; c < C; c += VEC_LANES) {
+        const int there = lanes_to(c, C);
+        const vec d = vec_load_part(dy + c, there);
+        total = vec_add(total, d);
+        along = vec_fma(d, vec_fma(vec_sub(vec_load_part(x + c, there), m), factor, rest), along);
+    }
+    const vec mean_dy = vec_set((float)((double)vec_sum(total) / count));
+    const vec mean_along = vec_set((float)((double)vec_sum(along) / count));
+    for (int64_t c = 0; c < C; c += VEC_LANES) {
+        const int there = lanes_to(c, C);
+        const vec u = vec_fma(vec_sub(vec_load_part(x + c, there), m), factor, rest);
+        const vec centred = vec_sub(vec_load_part(dy + c, there), mean_dy);
+        vec_store_part(dx + c, vec_mul(vec_sub(centred, vec_mul(u, mean_along)), factor), there);
+    }
+}
+
+static void norm_gradient_rows_task(void *context, int64_t task, int worker)
+{
+    (void)worker;
+    const struct cpu_call *call = context;
+    const int64_t C = shape_dim(call->node->shape, -1), rows = shape_rows(call->node->shape);
+    const int64_t block = layer_norm_rows(call->node), first = task * block;
+    for (int64_t r = first; r < first + block && r < rows; r++)
+        norm_gradient_row((float *)call->out + r * C, (const float *)call->in[0] + r * C,
+                          (const float *)call->in[1] + r * C, C, (double)call->node->as.norm.eps);
+}
+
 static void norm_gradient(const struct cpu_call *call)
 {
+    if (is_row_norm(call->node)) {
+        const int64_t block = layer_norm_rows(call->node), rows = shape_rows(call->node->shape);
+        pool_run(call->pool, norm_gradient_rows_task, (void *)call, (rows + block - 1) / block);
+        return;
+    }
     struct cpu_call plain = *call; /* a norm without weight and bias */
     plain.in[1] = NULL;
     struct norm_gradient_run run = {.norm = describe_group_norm(call->node), .dy = call->in[1]};

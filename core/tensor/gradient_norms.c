@@ -11,7 +11,8 @@ static void give_norm(struct chain *c, struct node *y, struct node *dy, struct s
     struct node *x = graph_reshape(g, y->input[0], shape), *weight = y->input[1], *bias = y->input[2];
     dy = graph_reshape(g, dy, shape);
     if (chain_wanted(c, weight)) {
-        struct node *u = graph_group_norm(g, x, NULL, NULL, norm);
+        struct node *u = y->op == OP_LAYER_NORM ? graph_layer_norm(g, x, NULL, NULL, norm.eps)
+                                                : graph_group_norm(g, x, NULL, NULL, norm);
         chain_give(c, weight, gradient_of_vector(g, graph_mul(g, dy, u)));
     }
     if (chain_wanted(c, bias)) chain_give(c, bias, gradient_of_vector(g, dy));
