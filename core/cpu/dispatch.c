@@ -3,7 +3,7 @@
  * Which kernels run on this machine: the reference first, then what is faster and what the processor can do. A binary
  * built on one x86-64 machine starts on any other, because this file, which asks, is compiled for the plainest one.
  */
-#include "core/cpu/kernels.h"
+#include "core/cpu/reference.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -26,6 +26,17 @@ static void override_for_x86(struct cpu_kernels *table)
     (void)table;
 }
 #endif
+
+void cpu_kernels_reference(struct cpu_kernels *table)
+{
+    *table = (struct cpu_kernels){0};
+    reference_products(table);
+    reference_convolutions(table);
+    reference_norms(table);
+    reference_elements(table);
+    reference_moves(table);
+    reference_gradients(table);
+}
 
 void cpu_kernels_best(struct cpu_kernels *table, bool reference_only)
 {

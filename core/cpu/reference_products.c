@@ -6,17 +6,6 @@
 
 #include <math.h>
 
-void cpu_kernels_reference(struct cpu_kernels *table)
-{
-    *table = (struct cpu_kernels){0};
-    reference_products(table);
-    reference_convolutions(table);
-    reference_norms(table);
-    reference_elements(table);
-    reference_moves(table);
-    reference_gradients(table);
-}
-
 const float *reference_row(const struct node *weight, const void *values, int64_t first, int64_t n, float *row)
 {
     const size_t at = (size_t)first * dtype_bytes(weight->dtype);
