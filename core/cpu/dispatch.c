@@ -27,7 +27,7 @@ static void override_for_x86(struct cpu_kernels *table)
 }
 #endif
 
-void cpu_kernels_reference(struct cpu_kernels *table)
+static void fill_with_references(struct cpu_kernels *table)
 {
     *table = (struct cpu_kernels){0};
     reference_products(table);
@@ -40,7 +40,7 @@ void cpu_kernels_reference(struct cpu_kernels *table)
 
 void cpu_kernels_best(struct cpu_kernels *table, bool reference_only)
 {
-    cpu_kernels_reference(table);
+    fill_with_references(table);
     if (reference_only) return;
     cpu_kernels_blas(table);
     override_for_x86(table);

@@ -3,7 +3,7 @@
  * The CPU backend's table of kernels: one slot an operation. Reference kernels fill it first, each as readable as the
  * formula it computes; faster ones then replace their slots (dav1d's way).
  *
- *     cpu_kernels_reference(&table);           every operation of the closed set
+ *     reference_products(&table), ...         every operation of the closed set (reference.h)
  *     cpu_kernels_blas(&table);                products by OpenBLAS, and what can be blocked around it
  *     cpu_kernels_avx2(&table), ..._avx512     if the processor has the instructions
  *
@@ -41,7 +41,6 @@ struct cpu_kernels {
     struct cpu_slot slot[OP_COUNT];
 };
 
-void cpu_kernels_reference(struct cpu_kernels *table);
 void cpu_kernels_blas(struct cpu_kernels *table);
 void cpu_kernels_avx2(struct cpu_kernels *table);   /* needs AVX2, FMA and F16C */
 void cpu_kernels_avx512(struct cpu_kernels *table); /* needs AVX-512 F, BW, DQ and VL besides */
