@@ -320,6 +320,20 @@ static void names_what_is_wrong(void **state)
     memory_free(jpeg);
 }
 
+/* A few bytes that claim to be many are refused before memory is taken for them. */
+static void claims_cost_no_memory(void **state)
+{
+    (void)state;
+    size_t size;
+    struct rusage before, after;
+    uint8_t *bytes = file_load(GOLDEN "/bad/png-huge-chunk.png", &size);
+    getrusage(RUSAGE_SELF, &before);
+    assert_refused(bytes, size, "truncated");
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 100 * 1024); /* in kilobytes; the claim is 2 GB */
+    memory_free(bytes);
+}
+
 static void refuses_what_cannot_be_written(void **state)
 {
     static const struct {
@@ -436,6 +450,7 @@ int main(void)
         cmocka_unit_test(refuses_truncated_files),
         cmocka_unit_test(refuses_changed_png),
         cmocka_unit_test(names_what_is_wrong),
+        cmocka_unit_test(claims_cost_no_memory),
         cmocka_unit_test(refuses_what_cannot_be_written),
         cmocka_unit_test(full_disk_leaves_the_old_file),
         cmocka_unit_test(survives_lack_of_memory),

@@ -15,9 +15,12 @@
 #include <string.h>
 
 enum {
+    SIGNATURE_BYTES = 8,
+    CHUNK_FRAME = 12,
     HEADER_BYTES = 26,           /* up to IHDR's colour type */
     MOST_DEFLATE_GROWTH = 1100,  /* deflate packs at most 1032 bytes into one */
-    MOST_CHUNK_MEMORY = 4 << 20, /* unpacked text */
+    MOST_CHUNK_MEMORY = 2 << 20, /* unpacked text; what is longer is left out */
+    MOST_CHUNKS = 64,
     COMPRESSION_LEVEL = 6,
 };
 
@@ -94,6 +97,20 @@ static enum status check_header(const struct image_source *source, struct error 
     return STATUS_OK;
 }
 
+/* libpng takes memory for as many bytes as a chunk claims to have before it looks for them, so the lengths of all
+ * chunks are held against the file beforehand:   length (4), kind (4), data, checksum (4) */
+static enum status check_chunks(const struct image_source *source, struct error *err)
+{
+    for (size_t at = SIGNATURE_BYTES; source->size - at >= CHUNK_FRAME;) {
+        const uint8_t *chunk = source->bytes + at;
+        const size_t length = png_get_uint_32(chunk);
+        if (length > source->size - at - CHUNK_FRAME) break;
+        if (memcmp(chunk + 4, "IEND", 4) == 0) return STATUS_OK;
+        at += CHUNK_FRAME + length;
+    }
+    return fail(err, STATUS_FORMAT, "%s: is a damaged PNG file: it is truncated", source->name);
+}
+
 static void take_texts(struct reader *r)
 {
     png_textp texts;
@@ -151,6 +168,7 @@ static void read_picture(struct reader *r)
     png_set_read_fn(r->png, r, read_bytes);
     png_set_user_limits(r->png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
     png_set_chunk_malloc_max(r->png, MOST_CHUNK_MEMORY);
+    png_set_chunk_cache_max(r->png, MOST_CHUNKS);
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_read_info(r->png, r->info);
     ask_for_8_bits(r);
@@ -168,7 +186,8 @@ static void read_picture(struct reader *r)
 enum status png_decode(struct image *image, struct image_found *found, const struct image_source *source,
                        struct error *err)
 {
-    const enum status status = check_header(source, err);
+    enum status status = check_header(source, err);
+    if (status == STATUS_OK) status = check_chunks(source, err);
     if (status != STATUS_OK) return status;
     struct reader r = {.source = source, .image = image, .found = found, .err = err};
     r.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, on_read_error, on_warning, err, allocate, release);
