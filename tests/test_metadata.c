@@ -42,6 +42,7 @@ static char *write_text(const struct limn_request *request)
         .schedule = "Karras",
         .model = "my, model: one",
         .model_hash = "0123456789",
+        .vae = "a: b",
     };
     assert_int_equal(infotext_create(&text, &infotext, &err), STATUS_OK);
     return text;
@@ -64,11 +65,12 @@ static void test_layout(void **state)
     request.subseed_strength = 0.25F;
     request.clip_skip = 2;
     char *text = write_text(&request);
-    assert_string_equal(text, "a red apple\n"
-                              "Negative prompt: blurry, dull\n"
-                              "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 7, "
-                              "Size: 512x768, Model hash: 0123456789, Model: \"my, model: one\", Variation seed: 9, "
-                              "Variation seed strength: 0.25, Clip skip: 2, RNG: NV, Version: limn " LIMN_VERSION);
+    assert_string_equal(
+        text, "a red apple\n"
+              "Negative prompt: blurry, dull\n"
+              "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 7, "
+              "Size: 512x768, Model hash: 0123456789, Model: \"my, model: one\", VAE: \"a: b\", Variation seed: 9, "
+              "Variation seed strength: 0.25, Clip skip: 2, RNG: NV, Version: limn " LIMN_VERSION);
     memory_free(text);
 }
 
@@ -161,6 +163,7 @@ static void test_web_ui_reads(void **state)
         {"Size", "512x768"},
         {"Model hash", "0123456789"},
         {"Model", "\"my, model: one\""},
+        {"VAE", "\"a: b\""},
         {"RNG", "NV"},
         {"Version", "limn " LIMN_VERSION},
     };
@@ -199,6 +202,13 @@ static void test_reads_web_ui(void **state)
     assert_true(request->seed == 965400086 && request->clip_skip == 2 && request->cfg == 7);
     assert_string_equal(limn_recipe_field(recipe, "Lora hashes"), "a: 1234, b: 5678");
     assert_null(limn_recipe_field(recipe, "b"));
+    limn_recipe_close(recipe);
+
+    recipe = read_text("x\nSteps: 3, Note: \"so\" called, Empty: \"\", Open: \"never closed, Version: 1");
+    assert_string_equal(limn_recipe_field(recipe, "Note"), "\"so\" called");
+    assert_string_equal(limn_recipe_field(recipe, "Empty"), "");
+    assert_string_equal(limn_recipe_field(recipe, "Open"), "\"never closed");
+    assert_string_equal(limn_recipe_field(recipe, "Version"), "1");
     limn_recipe_close(recipe);
 
     recipe = read_text("only a prompt, with: a colon");

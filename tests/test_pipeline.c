@@ -164,6 +164,20 @@ static void test_recipe_repeats(void **state)
     limn_picture_clear(&picture);
 }
 
+/* Prompts of more than one chunk: each chunk counts, be it of the prompt or of the negative prompt. */
+static void test_long_prompts(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const texts[][2] = {
+        {"apple", "cat"}, {"apple", "cat BREAK dog"}, {"apple BREAK red", "cat"}, {"apple BREAK red", "cat BREAK dog"}};
+    struct limn_picture pictures[4];
+    for (int i = 0; i < 4; i++) {
+        pictures[i] = paint(f->pack, &(struct limn_request){.prompt = texts[i][0], .negative = texts[i][1]});
+        for (int k = 0; k < i; k++) assert_true(mean_difference(&pictures[k].image, &pictures[i].image) > 0);
+    }
+    for (int i = 0; i < 4; i++) limn_picture_clear(&pictures[i]);
+}
+
 static void test_subseed(void **state)
 {
     struct fixture *f = *state;
@@ -286,6 +300,33 @@ static void test_edit_masks(void **state)
     for (int i = 0; i < 5; i++) limn_picture_clear(all[i]);
     struct limn_image *const images[] = {&image, &white, &grey, &black, &small};
     for (int i = 0; i < 5; i++) limn_image_clear(images[i]);
+}
+
+/* How much another first noise changes the picture where the mask has this level, the mask's own share taken out. */
+static double noise_matters(struct limn_model *model, int level)
+{
+    struct limn_image image = make_image(32, 32, 3), mask = make_mask(32, 32, 8, level);
+    struct limn_request request = {
+        .prompt = "apple", .image = &image, .mask = &mask, .steps = 6, .seed = 3, .subseed = 8};
+    struct limn_picture one = paint(model, &request);
+    request.subseed_strength = 1;
+    struct limn_picture two = paint(model, &request);
+    const double difference = mean_difference(&one.image, &two.image) * 255 / level;
+    limn_picture_clear(&one);
+    limn_picture_clear(&two);
+    limn_image_clear(&image);
+    limn_image_clear(&mask);
+    return difference;
+}
+
+/* The greyer the mask, the later a place is let go, and the less of the noise is left to paint there. */
+static void test_soft_masks(void **state)
+{
+    struct fixture *f = *state;
+    const double dark = noise_matters(f->pack, 60), middle = noise_matters(f->pack, 150);
+    const double white = noise_matters(f->pack, 255);
+    print_message("the noise matters by %.2f, %.2f and %.2f\n", dark, middle, white);
+    assert_true(dark > 0 && dark < 0.7 * middle && middle < 0.9 * white);
 }
 
 /* ---- watching ---- */
@@ -569,10 +610,13 @@ static void test_info(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_recipe_repeats), cmocka_unit_test(test_subseed),
-        cmocka_unit_test(test_vary),           cmocka_unit_test(test_edit_keeps),     cmocka_unit_test(test_edit_masks),
-        cmocka_unit_test(test_watch),          cmocka_unit_test(test_memory_limit),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_unsound_models), cmocka_unit_test(test_other_vae),      cmocka_unit_test(test_info),
+        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_recipe_repeats),
+        cmocka_unit_test(test_subseed),    cmocka_unit_test(test_long_prompts),
+        cmocka_unit_test(test_vary),       cmocka_unit_test(test_edit_keeps),
+        cmocka_unit_test(test_edit_masks), cmocka_unit_test(test_soft_masks),
+        cmocka_unit_test(test_watch),      cmocka_unit_test(test_memory_limit),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_unsound_models),
+        cmocka_unit_test(test_other_vae),  cmocka_unit_test(test_info),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
