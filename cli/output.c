@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#define _POSIX_C_SOURCE 200809L /* access, strcasecmp */
+#define _POSIX_C_SOURCE 200809L /* access, strcasecmp, O_CLOEXEC */
 #include "cli/output.h"
 
 #include "cli/options.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -121,16 +123,25 @@ bool output_check(const char *pattern)
     return check_folder(name);
 }
 
-bool output_name(char name[OUTPUT_NAME_BYTES], const char *pattern, int number, int count, uint64_t seed)
+/* O_EXCL gives each name to one of the programs that look for a free one at the same time. */
+static bool claim_default(char name[OUTPUT_NAME_BYTES], bool *claimed)
 {
-    if (!pattern) {
-        for (int i = 1; i <= LAST_DEFAULT; i++) {
-            snprintf(name, OUTPUT_NAME_BYTES, "limn-%04d.png", i);
-            if (access(name, F_OK) != 0) return true;
-        }
-        usage_error("limn-0001.png to limn-%d.png are all taken; say --output", LAST_DEFAULT);
-        return false;
+    for (int i = 1; i <= LAST_DEFAULT; i++) {
+        snprintf(name, OUTPUT_NAME_BYTES, "limn-%04d.png", i);
+        const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd < 0 && errno == EEXIST) continue;
+        *claimed = fd >= 0;
+        if (fd >= 0) close(fd);
+        return true; /* Writing will say what is wrong if it could not be made. */
     }
+    usage_error("limn-0001.png to limn-%d.png are all taken; say --output", LAST_DEFAULT);
+    return false;
+}
+
+bool output_name(char name[OUTPUT_NAME_BYTES], const char *pattern, int number, int count, uint64_t seed, bool *claimed)
+{
+    *claimed = false;
+    if (!pattern) return claim_default(name, claimed);
     struct builder b = {.text = name};
     bool ok = expand(&b, pattern, number, seed);
     if (ok && count > 1 && !b.tells_apart) {

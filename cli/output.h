@@ -4,7 +4,7 @@
  * hand, %% stands for one percent sign.
  *
  *     output_check(pattern)                        before painting: is the ending right, does the folder exist?
- *     output_name(name, pattern, 2, 5, seed)       the file of picture 2 of 5
+ *     output_name(name, pattern, 2, 5, seed, &claimed)       the file of picture 2 of 5
  */
 #ifndef CLI_OUTPUT_H
 #define CLI_OUTPUT_H
@@ -18,7 +18,9 @@ enum { OUTPUT_NAME_BYTES = 4096 };
 bool output_check(const char *pattern);
 
 /* number: 1..count. Without a number or seed in the pattern, "-1", "-2", ... go before the ending when count > 1.
- * Without a pattern, the first free of limn-0001.png, limn-0002.png, ... False: a sentence has been written. */
-bool output_name(char name[OUTPUT_NAME_BYTES], const char *pattern, int number, int count, uint64_t seed);
+ * Without a pattern, the first free of limn-0001.png, limn-0002.png, ...; *claimed: it is there now, empty, for the
+ * caller to write over or to remove. False: a sentence has been written. */
+bool output_name(char name[OUTPUT_NAME_BYTES], const char *pattern, int number, int count, uint64_t seed,
+                 bool *claimed);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * What generate, edit and vary have in common.
  */
-#define _DEFAULT_SOURCE /* getrandom */
+#define _DEFAULT_SOURCE /* getrandom, unlink */
 #include "cli/commands.h"
 #include "cli/display.h"
 #include "cli/events.h"
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum { DEFAULT_MASK_BLUR = 4 };
 
@@ -112,15 +113,20 @@ static enum limn_status paint_one(const struct options *options, struct limn_mod
                                   struct limn_picture *picture, struct limn_error *error)
 {
     const char *pattern = options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL;
+    bool claimed;
     enum limn_status status = limn_paint(model, request, picture, error);
     if (status != LIMN_OK) return status;
-    if (!output_name(path, pattern, number, count, picture->seed)) {
+    if (!output_name(path, pattern, number, count, picture->seed, &claimed)) {
         snprintf(error->text, sizeof error->text, "the picture of seed %llu has no name to be written to",
                  (unsigned long long)picture->seed);
         return error->status = LIMN_IO;
     }
-    if (options->given[OPTION_NO_METADATA]) return limn_image_write(&picture->image, path, error);
-    return limn_picture_write(picture, path, error);
+    if (options->given[OPTION_NO_METADATA])
+        status = limn_image_write(&picture->image, path, error);
+    else
+        status = limn_picture_write(picture, path, error);
+    if (status != LIMN_OK && claimed) unlink(path);
+    return status;
 }
 
 static int paint_all(const struct options *options, struct limn_request *request, const struct limn_recipe *recipe)

@@ -397,6 +397,8 @@ static void test_full_disk(void **state)
           "out.png");
     check("generate apple -m pack.safetensors --steps 1 -o out.jpg", &(struct command_limits){.file_bytes = 1000}, 1,
           "out.jpg");
+    check("generate apple -m pack.safetensors --steps 1", &(struct command_limits){.file_bytes = 1000}, 1,
+          "limn-0001.png");
     if (access("/dev/full", W_OK) != 0) return;
     check("info pack.safetensors", &(struct command_limits){.output = "/dev/full"}, 1, "standard output");
     check("help generate", &(struct command_limits){.output = "/dev/full"}, 1, "standard output");

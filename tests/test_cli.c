@@ -134,6 +134,28 @@ static void test_names(void **state)
     assert_files_equal("d.png", "e.png");
 }
 
+/* Programs that run at the same time give each picture a name of its own. */
+static void test_names_at_once(void **state)
+{
+    (void)state;
+    enum { PROGRAMS = 4, PICTURES = 8 };
+    struct running programs[PROGRAMS];
+    for (int i = 0; i < PROGRAMS; i++) programs[i] = command_start(folder, "generate apple" MODEL "--quiet -n 8");
+    for (int i = 0; i < PROGRAMS; i++) {
+        int status;
+        assert_int_equal(waitpid(programs[i].process, &status, 0), programs[i].process);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        close(programs[i].output);
+    }
+    for (int i = 1; i <= PROGRAMS * PICTURES; i++) {
+        char name[32];
+        struct limn_image image;
+        snprintf(name, sizeof name, "limn-%04d.png", i);
+        assert_int_equal(limn_image_read(&image, in_folder(name), NULL), LIMN_OK);
+        limn_image_clear(&image);
+    }
+}
+
 /* ---- the same again ---- */
 
 static void test_batch(void **state)
@@ -366,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_names, empty),
+        cmocka_unit_test_teardown(test_names_at_once, empty),
         cmocka_unit_test_teardown(test_batch, empty),
         cmocka_unit_test_teardown(test_from, empty),
         cmocka_unit_test_teardown(test_from_other_model, empty),
