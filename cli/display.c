@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/events.h"
+#include "cli/sentence.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,7 +87,7 @@ static void on_note(void *context, const char *sentence)
         event_write(json_pack("{s:s, s:o}", "event", "note", "message", event_text(sentence)));
     } else if (!display->options->given[OPTION_QUIET]) {
         display_clear(display);
-        fprintf(stderr, "limn: %s\n", sentence);
+        print_sentence(sentence);
     }
 }
 

@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L /* sigaction */
 #include "cli/commands.h"
 #include "cli/events.h"
+#include "cli/sentence.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ bool interrupted(void)
 bool flush_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout)) return true;
-    fputs("limn: standard output could not be written\n", stderr);
+    print_sentence("standard output could not be written");
     return false;
 }
 
@@ -59,7 +60,7 @@ int report_failure(const struct options *options, const struct limn_error *error
                               event_text(error->text)));
         flush_output();
     }
-    fprintf(stderr, "limn: %s\n", error->text);
+    print_sentence(error->text);
     if (error->status == LIMN_CANCELLED) return EXIT_INTERRUPTED;
     return error->status == LIMN_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
 }

@@ -5,6 +5,8 @@
  */
 #include "cli/options.h"
 
+#include "cli/sentence.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -33,12 +35,12 @@ static const struct option_row table[OPTION_ROWS] = {
 
 int usage_error(const char *format, ...)
 {
+    char text[3 * 4096];
     va_list args;
     va_start(args, format);
-    fputs("limn: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    print_sentence(text);
     return EXIT_USAGE;
 }
 

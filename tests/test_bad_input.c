@@ -43,6 +43,10 @@ static const struct {
     {"help nothing", 2, "unknown command 'nothing'"},
     {"version x", 2, "'x' follows"},
     {"bench nothing", 2, "unknown case 'nothing'"},
+    /* what a terminal would obey, and what is no character */
+    {"gen\033]0;x\007 x", 2, "unknown command 'gen\\x1b]0;x\\x07'"},
+    {"generate x -m a\033[2J\x9b\xc2\x9b\x7f\xff\xed\xa0\x80-\xec\x82\xac", 1,
+     "a\\x1b[2J\\x9b\\xc2\\x9b\\x7f\\xff\\xed\\xa0\\x80-\xec\x82\xac: "},
     /* options */
     {"generate x --step 3", 2, "unknown option --step; did you mean --steps?"},
     {"generate x --foo", 2, "unknown option --foo"},

@@ -45,6 +45,12 @@ static void test_long_sentences_are_cut(void **state)
     struct error err = {0};
     assert_int_equal(fail(&err, STATUS_ARGUMENT, "%s", text), STATUS_ARGUMENT);
     assert_int_equal(strlen(err.text), ERROR_TEXT_BYTES - 1);
+
+    /* Between characters: room for 1023 bytes holds "x" and 340 of three bytes. */
+    for (size_t i = 0; i < sizeof text - 1; i++) text[i] = i == 0 ? 'x' : "\xec\x82\xac"[(i - 1) % 3];
+    error_clear(&err);
+    assert_int_equal(fail(&err, STATUS_ARGUMENT, "%s", text), STATUS_ARGUMENT);
+    assert_int_equal(strlen(err.text), 1 + 340 * 3);
 }
 
 /* ---- memory ---- */

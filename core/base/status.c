@@ -5,6 +5,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* What was cut off at the end of the room must not leave half a UTF-8 character behind. */
+static void drop_half_character(char *text, size_t length)
+{
+    size_t begin = length;
+    while (begin > 0 && ((unsigned char)text[begin - 1] & 0xc0) == 0x80) begin--;
+    if (begin > 0 && ((unsigned char)text[begin - 1] & 0xc0) == 0xc0) text[begin - 1] = '\0';
+}
+
 enum status fail(struct error *err, enum status status, const char *format, ...)
 {
     assert(err && status != STATUS_OK);
@@ -12,8 +20,9 @@ enum status fail(struct error *err, enum status status, const char *format, ...)
     err->status = status;
     va_list args;
     va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    const int length = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    if (length >= (int)sizeof err->text) drop_half_character(err->text, sizeof err->text - 1);
     return status;
 }
 
