@@ -45,10 +45,15 @@ static int native_side(const struct limn_model *model)
     return sd2 && model->schedule.options.prediction == PREDICTION_V ? 768 : 512;
 }
 
+static int least_side(int step)
+{
+    return LIMN_MIN_SIDE > step ? LIMN_MIN_SIDE : step;
+}
+
 static int to_step(double side, int step)
 {
     const double most = LIMN_MAX_SIDE - LIMN_MAX_SIDE % step;
-    return (int)fmin(fmax(floor(side / step + 0.5) * step, step), most);
+    return (int)fmin(fmax(floor(side / step + 0.5) * step, least_side(step)), most);
 }
 
 /* A picture that is near the model's own size is worked on as it is; others are brought to the model's number of
@@ -71,7 +76,7 @@ static enum status check_size(struct job *job, struct error *err)
         r->width = r->height = native;
         if (r->image) fit_image(r, native, step);
     }
-    const int least = LIMN_MIN_SIDE > step ? LIMN_MIN_SIDE : step;
+    const int least = least_side(step);
     const int side[2] = {r->width, r->height};
     for (int i = 0; i < 2; i++)
         if (side[i] < least || side[i] > LIMN_MAX_SIDE || side[i] % step)

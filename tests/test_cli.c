@@ -248,6 +248,26 @@ static void test_edit_and_vary(void **state)
     assert_files_equal("vary-2.png", "vary-again.png");
 }
 
+/* A picture narrower than any that is painted is brought to the least side, not refused for it. */
+static void test_narrow_picture(void **state)
+{
+    (void)state;
+    uint8_t pixels[7 * 300] = {0};
+    const struct limn_image image = {7, 300, 1, pixels};
+    struct limn_image painted;
+    assert_int_equal(limn_image_write(&image, in_folder("narrow.png"), NULL), LIMN_OK);
+    run_only("vary narrow.png apple" MODEL "-o varied.png");
+    assert_int_equal(limn_image_read(&painted, in_folder("varied.png"), NULL), LIMN_OK);
+    assert_int_equal(painted.width, 16);
+    limn_image_clear(&painted);
+    memset(pixels, 255, sizeof pixels);
+    assert_int_equal(limn_image_write(&image, in_folder("mask.png"), NULL), LIMN_OK);
+    run_only("edit narrow.png apple --mask mask.png" MODEL "-o edited.png");
+    assert_int_equal(limn_image_read(&painted, in_folder("edited.png"), NULL), LIMN_OK);
+    assert_true(painted.width == 7 && painted.height == 300);
+    limn_image_clear(&painted);
+}
+
 /* ---- what is printed ---- */
 
 static void test_printed(void **state)
@@ -393,6 +413,7 @@ int main(void)
         cmocka_unit_test_teardown(test_from, empty),
         cmocka_unit_test_teardown(test_from_other_model, empty),
         cmocka_unit_test_teardown(test_edit_and_vary, empty),
+        cmocka_unit_test_teardown(test_narrow_picture, empty),
         cmocka_unit_test(test_printed),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_info),
