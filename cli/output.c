@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LAST_DEFAULT = 999999 };
@@ -101,26 +102,59 @@ static bool check_folder(const char *name)
     return true;
 }
 
-bool output_check(const char *pattern)
+/* Else the painting would be for nothing, for a file is never renamed over a folder, a pipe or a device. */
+static bool check_file(const char *name)
+{
+    struct stat info;
+    errno = 0;
+    if (stat(name, &info) == 0 && !S_ISREG(info.st_mode)) {
+        usage_error("--output %s: %s is there already", name, S_ISDIR(info.st_mode) ? "a folder" : "what is no file");
+        return false;
+    }
+    if (errno == ENAMETOOLONG) {
+        usage_error("--output %s: the name is longer than the file system allows", name);
+        return false;
+    }
+    return true;
+}
+
+/* The path of one picture of `count`. False: a sentence has been written. */
+static bool put_together(char name[OUTPUT_NAME_BYTES], const char *pattern, int number, int count, uint64_t seed)
+{
+    struct builder b = {.text = name};
+    bool ok = expand(&b, pattern, number, seed);
+    if (ok && count > 1 && !b.tells_apart) {
+        const char *dot = strrchr(pattern, '.');
+        char numbered[OUTPUT_NAME_BYTES];
+        const int length = snprintf(numbered, sizeof numbered, "%.*s-%%d%s", (int)(dot - pattern), pattern, dot);
+        b = (struct builder){.text = name};
+        if (length >= (int)sizeof numbered)
+            b.full = true;
+        else
+            ok = expand(&b, numbered, number, seed);
+    }
+    if (!ok)
+        usage_error("--output %s: after a percent sign, only %%d, %%03d (any one digit for 3) and %%%% are allowed",
+                    pattern);
+    else if (b.full)
+        usage_error("--output: the path of picture %d is too long; at most %d bytes are allowed", number,
+                    OUTPUT_NAME_BYTES - 1);
+    return ok && !b.full;
+}
+
+bool output_check(const char *pattern, int count, uint64_t seed)
 {
     if (!pattern) return check_folder("limn.png");
     if (!has_picture_ending(pattern)) {
         usage_error("--output %s: must end in .png, .jpg or .jpeg", pattern);
         return false;
     }
-    char name[OUTPUT_NAME_BYTES] = "";
-    struct builder b = {.text = name};
-    if (!expand(&b, pattern, 1, 0)) {
-        usage_error("--output %s: after a percent sign, only %%d, %%03d (any one digit for 3) and %%%% are allowed",
-                    pattern);
-        return false;
+    for (int i = 0; i < count; i++) {
+        char name[OUTPUT_NAME_BYTES] = "";
+        if (!put_together(name, pattern, i + 1, count, seed + (uint64_t)i)) return false;
+        if (!check_folder(name) || !check_file(name)) return false;
     }
-    if (b.full) {
-        usage_error("--output: the path has %zu bytes, and at most %d are allowed", strlen(pattern),
-                    OUTPUT_NAME_BYTES - 1);
-        return false;
-    }
-    return check_folder(name);
+    return true;
 }
 
 /* O_EXCL gives each name to one of the programs that look for a free one at the same time. */
@@ -141,17 +175,5 @@ static bool claim_default(char name[OUTPUT_NAME_BYTES], bool *claimed)
 bool output_name(char name[OUTPUT_NAME_BYTES], const char *pattern, int number, int count, uint64_t seed, bool *claimed)
 {
     *claimed = false;
-    if (!pattern) return claim_default(name, claimed);
-    struct builder b = {.text = name};
-    bool ok = expand(&b, pattern, number, seed);
-    if (ok && count > 1 && !b.tells_apart) {
-        const char *dot = strrchr(pattern, '.');
-        char numbered[OUTPUT_NAME_BYTES];
-        const int length = snprintf(numbered, sizeof numbered, "%.*s-%%d%s", (int)(dot - pattern), pattern, dot);
-        b = (struct builder){.text = name};
-        ok = length < (int)sizeof numbered && expand(&b, numbered, number, seed);
-    }
-    if (ok && !b.full) return true;
-    usage_error("--output %.100s: the path of picture %d would be too long", pattern, number);
-    return false;
+    return pattern ? put_together(name, pattern, number, count, seed) : claim_default(name, claimed);
 }

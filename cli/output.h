@@ -3,7 +3,7 @@
  * Names of output files. A pattern is the user's text and never reaches printf: %d, %03d and {seed} are replaced by
  * hand, %% stands for one percent sign.
  *
- *     output_check(pattern)                        before painting: is the ending right, does the folder exist?
+ *     output_check(pattern, 5, seed)      before painting: is the ending right, do the folders exist?
  *     output_name(name, pattern, 2, 5, seed, &claimed)       the file of picture 2 of 5
  */
 #ifndef CLI_OUTPUT_H
@@ -14,8 +14,9 @@
 
 enum { OUTPUT_NAME_BYTES = 4096 };
 
-/* pattern: NULL for the default. False: a sentence has been written to stderr. */
-bool output_check(const char *pattern);
+/* pattern: NULL for the default. seed: of the first of `count` pictures, each of which is looked at. False: a sentence
+ * has been written to stderr. */
+bool output_check(const char *pattern, int count, uint64_t seed);
 
 /* number: 1..count. Without a number or seed in the pattern, "-1", "-2", ... go before the ending when count > 1.
  * Without a pattern, the first free of limn-0001.png, limn-0002.png, ...; *claimed: it is there now, empty, for the

@@ -108,15 +108,24 @@ static void compare_model(const struct limn_recipe *recipe, const struct limn_pi
     limn_recipe_close(made);
 }
 
+static const char *output_pattern(const struct options *options)
+{
+    return options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL;
+}
+
+static int picture_count(const struct options *options)
+{
+    return options->given[OPTION_COUNT] ? (int)options->value[OPTION_COUNT].whole : 1;
+}
+
 static enum limn_status paint_one(const struct options *options, struct limn_model *model,
                                   const struct limn_request *request, int number, int count, char *path,
                                   struct limn_picture *picture, struct limn_error *error)
 {
-    const char *pattern = options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL;
     bool claimed;
     enum limn_status status = limn_paint(model, request, picture, error);
     if (status != LIMN_OK) return status;
-    if (!output_name(path, pattern, number, count, picture->seed, &claimed)) {
+    if (!output_name(path, output_pattern(options), number, count, picture->seed, &claimed)) {
         snprintf(error->text, sizeof error->text, "the picture of seed %llu has no name to be written to",
                  (unsigned long long)picture->seed);
         return error->status = LIMN_IO;
@@ -131,7 +140,7 @@ static enum limn_status paint_one(const struct options *options, struct limn_mod
 
 static int paint_all(const struct options *options, struct limn_request *request, const struct limn_recipe *recipe)
 {
-    const int count = options->given[OPTION_COUNT] ? (int)options->value[OPTION_COUNT].whole : 1;
+    const int count = picture_count(options);
     struct display display;
     const struct limn_watch watch = display_watch(&display, options, count);
     struct limn_error error = {0};
@@ -171,7 +180,6 @@ static bool needs_its_image(const struct limn_recipe *recipe)
 
 int paint_pictures(const struct options *options, struct limn_request *request)
 {
-    if (!output_check(options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL)) return EXIT_USAGE;
     if (options->given[OPTION_SHOW] && options->given[OPTION_JSON])
         return usage_error("--show and --json both write to standard output; give one of them");
 
@@ -193,7 +201,8 @@ int paint_pictures(const struct options *options, struct limn_request *request)
         if (given.prompt) request->prompt = given.prompt;
     }
     apply_options(options, request);
-    const int exit_status = paint_all(options, request, recipe);
+    const bool ready = output_check(output_pattern(options), picture_count(options), request->seed);
+    const int exit_status = ready ? paint_all(options, request, recipe) : EXIT_USAGE;
     limn_recipe_close(recipe);
     return exit_status;
 }

@@ -110,7 +110,10 @@ static const struct {
     {"generate x -o 100%.png", 2, "after a percent sign"},
     {"generate x -o nowhere/out.png", 2, "there is no folder 'nowhere'"},
     {"generate apple M -o /proc/out.png", EITHER, "/proc/out.png"},
-    {"generate apple M -o folder.png", 1, "folder.png"},
+    {"generate x -o folder.png", 2, "--output folder.png: a folder is there"},
+    {"generate x -s 5 -o seed-{seed}/x.png", 2, "there is no folder 'seed-5'"},
+    {"generate x -s 0 -n 2 -o seed-{seed}/x.png", 2, "there is no folder 'seed-1'"},
+    {"generate x -s 6 -n 2 -o folder/%d/x.png", 2, "there is no folder 'folder/1'"},
     /* prompts */
     {"generate a\xff M", 2, "the prompt"},
     {"generate \xed\xa0\x80 M", 2, "the prompt"},
@@ -305,6 +308,8 @@ static int set_up(void **state)
     assert_int_equal(mkdir(path, 0777), 0);
     snprintf(path, sizeof path, "%s/folder.png", folder);
     assert_int_equal(mkdir(path, 0777), 0);
+    snprintf(path, sizeof path, "%s/seed-0", folder);
+    assert_int_equal(mkdir(path, 0777), 0);
     write_file("empty", "", 0);
     write_file("text", "just a text\n", 12);
     write_safetensors();
@@ -391,6 +396,8 @@ static void test_long_words(void **state)
     memset(words + strlen(words), 'a', length);
     strcpy(words + 5000, ".png");
     check(words, NULL, 2, "at most 4095");
+    strcpy(words + 400, ".png");
+    check(words, NULL, 2, "longer than the file system allows");
     memory_free(words);
 }
 

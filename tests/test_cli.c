@@ -132,6 +132,12 @@ static void test_names(void **state)
     run_only("generate apple" MODEL "-s 2 -o d.png"); /* a name that was asked for is */
     run_only("generate apple" MODEL "-s 2 -o e.png");
     assert_files_equal("d.png", "e.png");
+    char name[256], words[512];
+    memset(name, 'f', 251);
+    strcpy(name + 251, ".png"); /* as long as most file systems allow */
+    snprintf(words, sizeof words, "generate apple" MODEL "-o %s", name);
+    run_only(words);
+    assert_true(exists(name));
 }
 
 /* Programs that run at the same time give each picture a name of its own. */

@@ -78,11 +78,14 @@ static enum status check_target(const char *path, struct error *err)
     return STATUS_OK;
 }
 
-/* O_EXCL makes the name ours alone; 0666 leaves the permissions to the user's umask. */
+/* O_EXCL makes the name ours alone; 0666 leaves the permissions to the user's umask. The name says nothing of the
+ * file's own, which may be as long as the file system allows. */
 static int open_temporary(const char *path, char *name, size_t name_bytes)
 {
+    const char *slash = strrchr(path, '/');
+    const int folder = slash ? (int)(slash + 1 - path) : 0;
     for (int i = 0; i < TEMPORARY_NAMES; i++) {
-        snprintf(name, name_bytes, "%s.%ld-%d.tmp", path, (long)getpid(), i);
+        snprintf(name, name_bytes, "%.*s.limn-%ld-%d.tmp", folder, path, (long)getpid(), i);
         const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 || errno != EEXIST) return fd;
     }
