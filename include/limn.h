@@ -79,7 +79,7 @@ enum limn_stage { LIMN_STAGE_LOAD, LIMN_STAGE_TEXT, LIMN_STAGE_ENCODE, LIMN_STAG
 struct limn_progress {
     enum limn_stage stage;
     int done, total; /* steps of LIMN_STAGE_STEP; 0 of 1 and 1 of 1 for the others */
-    double seconds;  /* since the call began */
+    double seconds;  /* since the stage began */
 };
 
 struct limn_watch {
@@ -106,7 +106,8 @@ struct limn_model_options {
     const struct limn_watch *watch; /* borrowed for the call; may be NULL */
 };
 
-/* options may be NULL. The model's files are not needed once this returns. */
+/* options may be NULL. The model's files stay mapped until it is closed: they may be replaced or removed meanwhile, but
+ * must not be shortened. */
 enum limn_status limn_model_open(struct limn_model **model, const struct limn_model_options *options,
                                  struct limn_error *error);
 void limn_model_close(struct limn_model *model); /* NULL is a no-op */
@@ -210,7 +211,7 @@ struct limn_info {
     const char *kind;       /* "sd1", "sd1-inpaint", "sd2", "sd2-inpaint", "pix2pix", "pack", "unknown" */
     const char *title;      /* "Stable Diffusion 1.x" */
     const char *prediction; /* "eps", "v", "x0"; NULL: no U-Net */
-    const char *missing;    /* "a U-Net only; needs a text encoder and a VAE"; NULL: it can paint */
+    const char *missing;    /* "a U-Net only; needs a text encoder and a VAE"; NULL: limn can paint with it */
     struct limn_part parts[LIMN_PARTS];
     struct limn_dtype_count dtypes[LIMN_DTYPES]; /* until a NULL name */
     int tensors;

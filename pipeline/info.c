@@ -96,6 +96,7 @@ static enum status describe(struct limn_info *info, struct arena *memory, const 
     const struct recognition r = kind_recognise(c);
     char text[KIND_TEXT_BYTES];
     const char *missing = kind_missing(&r, text);
+    if (!missing && !kind_runs(r.kind)) missing = "whole, but of a kind that limn does not run";
     info->format = format_names[checkpoint_format(c)];
     info->kind = kind_name(r.kind);
     info->title = kind_title(r.kind);

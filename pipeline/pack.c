@@ -259,14 +259,20 @@ static bool names_word(const char *prompt, const char *name)
     return false;
 }
 
-bool pack_knows(const struct pack *pack, const char *prompt)
+static bool names_one_of(const char *prompt, const struct pack_words *words)
 {
-    for (int i = 0; i < pack->concepts.count; i++) {
-        const struct pack_word *word = &pack->concepts.words[i];
+    for (int i = 0; i < words->count; i++) {
+        const struct pack_word *word = &words->words[i];
         for (int k = 0; word->en[k]; k++)
             if (names_word(prompt, word->en[k])) return true;
         for (int k = 0; word->ko[k]; k++)
             if (word->ko[k][0] && strstr(prompt, word->ko[k])) return true;
     }
     return false;
+}
+
+bool pack_knows(const struct pack *pack, const char *prompt)
+{
+    return names_one_of(prompt, &pack->concepts) || names_one_of(prompt, &pack->styles) ||
+           names_one_of(prompt, &pack->colours);
 }

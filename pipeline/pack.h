@@ -48,8 +48,8 @@ bool pack_present(const struct checkpoint *checkpoint);
 MUST_CHECK enum status pack_read(struct pack *pack, const struct checkpoint *checkpoint, struct error *err);
 void pack_clear(struct pack *pack);
 
-/* Does the prompt name one of the pack's concepts? English names stand as words of their own (a plural s is allowed),
- * Korean ones anywhere, because particles follow them without a space. */
+/* Does the prompt name one of the pack's concepts, styles or colours? English names stand as words of their own (a
+ * plural s is allowed), Korean ones anywhere, because particles follow them without a space. */
 bool pack_knows(const struct pack *pack, const char *prompt);
 
 /* "eps", "v", "x0" and other programs' names for them. */

@@ -5,6 +5,7 @@
  *     text -> states      picture, mask -> latents      noise -> U-Net, step by step -> latent      latent -> pixels
  */
 #include "core/io/image_ops.h"
+#include "core/io/quote.h"
 #include "pipeline/api.h"
 #include "pipeline/denoise.h"
 #include "pipeline/infotext.h"
@@ -123,8 +124,8 @@ static void note_unknown_prompt(const struct job *job)
     if (!job->request.prompt[0] || model->recognised.kind != MODEL_PACK ||
         pack_knows(&model->pack, job->request.prompt))
         return;
-    watch_note(job->request.watch, "the %s pack does not know \"%.80s\"; limn info lists what it knows",
-               model->pack.name, job->request.prompt);
+    watch_note(job->request.watch, "the %s pack does not know \"%s\"; limn info lists what it knows", model->pack.name,
+               quote(job->request.prompt).text);
 }
 
 static enum status paint(struct limn_model *model, const struct limn_request *request, struct limn_picture *picture,

@@ -4,12 +4,20 @@
 #include "core/base/memory.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 enum { BLOCK = 64, ROUNDS = 64, FILE_PIECE = 1 << 18 };
 
+typedef void block_function(uint32_t h[8], const uint8_t *block);
+
 struct sha256 {
+    block_function *add_block;
     uint32_t h[8];
     uint64_t bytes; /* so far */
     uint8_t block[BLOCK];
@@ -27,16 +35,13 @@ static const uint32_t round_constants[ROUNDS] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-static const struct sha256 initial = {
-    .h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
-
 static uint32_t rotate(uint32_t x, int n)
 {
     return x >> n | x << (32 - n);
 }
 
 /* Section 6.2.2. */
-static void add_block(struct sha256 *s, const uint8_t *block)
+static void add_block_plain(uint32_t h[8], const uint8_t *block)
 {
     uint32_t w[ROUNDS];
     for (int t = 0; t < 16; t++)
@@ -48,18 +53,67 @@ static void add_block(struct sha256 *s, const uint8_t *block)
         w[t] = w[t - 16] + s0 + w[t - 7] + s1;
     }
     uint32_t v[8];
-    memcpy(v, s->h, sizeof v);
+    memcpy(v, h, sizeof v);
     for (int t = 0; t < ROUNDS; t++) {
         const uint32_t s1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-        const uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        const uint32_t t1 = v[7] + s1 + choice + round_constants[t] + w[t];
+        const uint32_t t1 = v[7] + s1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + round_constants[t] + w[t];
         const uint32_t s0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
         const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof v[0]);
+        for (int i = 7; i > 0; i--) v[i] = v[i - 1];
         v[4] += t1;
         v[0] = t1 + s0 + majority;
     }
-    for (int i = 0; i < 8; i++) s->h[i] += v[i];
+    for (int i = 0; i < 8; i++) h[i] += v[i];
+}
+
+#if defined(__x86_64__)
+
+/* The same with the processor's own instructions, eight times as fast: they want the state as two vectors, a b e f and
+ * c d g h from the highest element down, and make four rounds of four message words at a time. */
+__attribute__((target("sha,sse4.1"))) static void add_block_sha(uint32_t h[8], const uint8_t *block)
+{
+    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    const __m128i dcba = _mm_loadu_si128((const __m128i *)h), hgfe = _mm_loadu_si128((const __m128i *)(h + 4));
+    const __m128i cdab = _mm_shuffle_epi32(dcba, 0xb1), efgh = _mm_shuffle_epi32(hgfe, 0x1b);
+    const __m128i abef = _mm_alignr_epi8(cdab, efgh, 8), cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
+    __m128i x = abef, y = cdgh, w[4];
+    for (int i = 0; i < 4; i++) w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(block + 16 * i)), big_endian);
+    for (int i = 0; i < 16; i++) {
+        __m128i *const now = &w[i % 4], last = w[(i + 3) % 4];
+        const __m128i k = _mm_loadu_si128((const __m128i *)(round_constants + 4 * i)), sum = _mm_add_epi32(*now, k);
+        y = _mm_sha256rnds2_epu32(y, x, sum);
+        x = _mm_sha256rnds2_epu32(x, y, _mm_shuffle_epi32(sum, 0x0e));
+        const __m128i seven_back = _mm_alignr_epi8(last, w[(i + 2) % 4], 4);
+        *now = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(*now, w[(i + 1) % 4]), seven_back), last);
+    }
+    x = _mm_shuffle_epi32(_mm_add_epi32(x, abef), 0x1b);
+    y = _mm_shuffle_epi32(_mm_add_epi32(y, cdgh), 0xb1);
+    _mm_storeu_si128((__m128i *)h, _mm_blend_epi16(x, y, 0xf0));
+    _mm_storeu_si128((__m128i *)(h + 4), _mm_alignr_epi8(y, x, 8));
+}
+
+static block_function *find_block_function(void)
+{
+    unsigned a, b = 0, c, d;
+    const bool known = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0; /* leaf 7, EBX bit 29: SHA */
+    return known && (b >> 29 & 1) && __builtin_cpu_supports("sse4.1") ? add_block_sha : add_block_plain;
+}
+
+#else
+
+static block_function *find_block_function(void)
+{
+    return add_block_plain;
+}
+
+#endif
+
+static struct sha256 start(block_function *add_block)
+{
+    return (struct sha256){
+        .add_block = add_block,
+        .h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19},
+    };
 }
 
 static void add_bytes(struct sha256 *s, const uint8_t *bytes, size_t size)
@@ -67,7 +121,7 @@ static void add_bytes(struct sha256 *s, const uint8_t *bytes, size_t size)
     while (size > 0) {
         const size_t used = (size_t)(s->bytes % BLOCK);
         if (used == 0 && size >= BLOCK) {
-            add_block(s, bytes);
+            s->add_block(s->h, bytes);
             s->bytes += BLOCK;
             bytes += BLOCK;
             size -= BLOCK;
@@ -78,7 +132,7 @@ static void add_bytes(struct sha256 *s, const uint8_t *bytes, size_t size)
         s->bytes += part;
         bytes += part;
         size -= part;
-        if (used + part == BLOCK) add_block(s, s->block);
+        if (used + part == BLOCK) s->add_block(s->h, s->block);
     }
 }
 
@@ -94,16 +148,16 @@ static void finish(struct sha256 *s, char hex[SHA256_HEX_BYTES])
     for (int i = 0; i < 8; i++) snprintf(hex + 8 * i, 9, "%08x", s->h[i]);
 }
 
-void sha256_hex(const void *bytes, size_t size, char hex[SHA256_HEX_BYTES])
+void sha256_hex(const void *bytes, size_t size, bool plain, char hex[SHA256_HEX_BYTES])
 {
-    struct sha256 s = initial;
+    struct sha256 s = start(plain ? add_block_plain : find_block_function());
     add_bytes(&s, bytes, size);
     finish(&s, hex);
 }
 
 enum status sha256_file(const char *path, char hex[SHA256_HEX_BYTES], struct error *err)
 {
-    struct sha256 s = initial;
+    struct sha256 s = start(find_block_function());
     uint8_t *piece = memory_alloc_raw(FILE_PIECE);
     if (!piece) return fail_no_memory(err, "a file's hash", FILE_PIECE);
     enum status status = STATUS_OK;

@@ -7,12 +7,14 @@
 
 #include "core/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { SHA256_HEX_BYTES = 65 };
 
-void sha256_hex(const void *bytes, size_t size, char hex[SHA256_HEX_BYTES]);
+/* plain: without the instructions that some processors have for it. */
+void sha256_hex(const void *bytes, size_t size, bool plain, char hex[SHA256_HEX_BYTES]);
 /* Reads the file once, from start to end, in small pieces. */
 MUST_CHECK enum status sha256_file(const char *path, char hex[SHA256_HEX_BYTES], struct error *err);
 

@@ -290,20 +290,27 @@ static void test_files(void **state)
 static void test_sha256(void **state)
 {
     (void)state;
-    /* The examples of FIPS 180-4's appendix, and a length at each side of a block's end. */
-    char hex[SHA256_HEX_BYTES];
-    sha256_hex("abc", 3, hex);
-    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    sha256_hex("", 0, hex);
-    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    sha256_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56, hex);
-    assert_string_equal(hex, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-    char long_text[1000];
-    memset(long_text, 'a', sizeof long_text);
-    sha256_hex(long_text, 55, hex);
-    assert_string_equal(hex, "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318");
-    sha256_hex(long_text, sizeof long_text, hex);
-    assert_string_equal(hex, "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3");
+    /* The examples of FIPS 180-4's appendix, and lengths at each side of a block's end. */
+    char hex[SHA256_HEX_BYTES], many[1000];
+    memset(many, 'a', sizeof many);
+    const struct {
+        const char *text;
+        size_t size;
+        const char *hash;
+    } known[] = {
+        {"abc", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56,
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {many, 55, "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318"},
+        {many, sizeof many, "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        for (int plain = 0; plain < 2; plain++) {
+            sha256_hex(known[i].text, known[i].size, plain == 1, hex);
+            assert_string_equal(hex, known[i].hash);
+        }
+    }
 }
 
 int main(void)
