@@ -24,8 +24,9 @@ static uint64_t new_seed(void)
     return seed;
 }
 
-/* Each option that was given replaces what the request holds (nothing, or what --from brought). */
-static void apply_options(const struct options *options, struct limn_request *request)
+/* Each option that was given replaces what the request holds (nothing, or what --from brought). What neither says has
+ * the same default as without --from. recipe: of --from, or NULL. */
+static void apply_options(const struct options *options, const struct limn_recipe *recipe, struct limn_request *request)
 {
     const bool *given = options->given;
     if (given[OPTION_NEGATIVE]) request->negative = options->value[OPTION_NEGATIVE].text;
@@ -44,12 +45,12 @@ static void apply_options(const struct options *options, struct limn_request *re
     }
     if (given[OPTION_MASK_BLUR])
         request->mask_blur = (int)options->value[OPTION_MASK_BLUR].whole;
-    else if (!given[OPTION_FROM])
+    else if (!recipe || !limn_recipe_field(recipe, "Mask blur"))
         request->mask_blur = DEFAULT_MASK_BLUR;
 
     if (given[OPTION_SEED])
         request->seed = (uint64_t)options->value[OPTION_SEED].whole;
-    else if (!given[OPTION_FROM])
+    else if (!recipe || !limn_recipe_field(recipe, "Seed"))
         request->seed = new_seed();
     if (given[OPTION_SUBSEED_STRENGTH])
         request->subseed_strength = (float)options->value[OPTION_SUBSEED_STRENGTH].real;
@@ -57,7 +58,7 @@ static void apply_options(const struct options *options, struct limn_request *re
         request->subseed_strength = 0.3F;
     if (given[OPTION_SUBSEED])
         request->subseed = (uint64_t)options->value[OPTION_SUBSEED].whole;
-    else if (request->subseed_strength > 0 && !given[OPTION_FROM])
+    else if (request->subseed_strength > 0 && (!recipe || !limn_recipe_field(recipe, "Variation seed")))
         request->subseed = new_seed();
 }
 
@@ -178,6 +179,16 @@ static bool needs_its_image(const struct limn_recipe *recipe)
     return version && strncmp(version, "limn", 4) == 0 && limn_recipe_field(recipe, "Denoising strength");
 }
 
+/* The seeds follow each other, and the last one has to be one too. */
+static bool check_seeds(uint64_t seed, int count)
+{
+    const uint64_t most = INT64_MAX;
+    if (seed <= most - (uint64_t)(count - 1)) return true;
+    usage_error("--count %d from seed %llu on: the last seed would be above %llu", count, (unsigned long long)seed,
+                (unsigned long long)most);
+    return false;
+}
+
 int paint_pictures(const struct options *options, struct limn_request *request)
 {
     if (options->given[OPTION_SHOW] && options->given[OPTION_JSON])
@@ -200,8 +211,9 @@ int paint_pictures(const struct options *options, struct limn_request *request)
         request->mask = given.mask;
         if (given.prompt) request->prompt = given.prompt;
     }
-    apply_options(options, request);
-    const bool ready = output_check(output_pattern(options), picture_count(options), request->seed);
+    apply_options(options, recipe, request);
+    const int count = picture_count(options);
+    const bool ready = check_seeds(request->seed, count) && output_check(output_pattern(options), count, request->seed);
     const int exit_status = ready ? paint_all(options, request, recipe) : EXIT_USAGE;
     limn_recipe_close(recipe);
     return exit_status;

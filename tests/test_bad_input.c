@@ -77,6 +77,7 @@ static const struct {
     {"generate x --seed 1.5", 2, "--seed 1.5"},
     {"generate x --seed 9223372036854775808", 2, "from 0 to 9223372036854775807"},
     {"generate x -n 0", 2, "--count 0"},
+    {"generate x -n 3 --seed 9223372036854775806", 2, "the last seed would be above 9223372036854775807"},
     {"generate x --clip-skip 13", 2, "--clip-skip 13"},
     {"generate x --threads 1000", 2, "--threads 1000"},
     {"generate x --max-memory 12", 2, "--max-memory 12"},

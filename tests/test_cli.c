@@ -224,6 +224,39 @@ static void test_from_other_model(void **state)
     outcome_clear(&o);
 }
 
+static struct limn_recipe *recipe_of(const char *name)
+{
+    struct limn_recipe *recipe = NULL;
+    assert_int_equal(limn_recipe_read(&recipe, in_folder(name), NULL), LIMN_OK);
+    return recipe;
+}
+
+/* What the picture of --from does not say has the default that it has without --from. */
+static void test_from_defaults(void **state)
+{
+    (void)state;
+    uint8_t pixels[32 * 32 * 3] = {0};
+    struct limn_picture picture = {.image = {32, 32, 3, pixels}};
+    char parameters[] = "apple\nSteps: 2, Sampler: Euler, CFG scale: 3, Variation seed strength: 0.25";
+    picture.parameters = parameters;
+    assert_int_equal(limn_picture_write(&picture, in_folder("old.png"), NULL), LIMN_OK);
+    memset(pixels, 255, sizeof pixels);
+    assert_int_equal(limn_image_write(&picture.image, in_folder("mask.png"), NULL), LIMN_OK);
+    run_only("edit old.png --mask mask.png --from old.png -m pack.safetensors -o new.png");
+    struct limn_recipe *recipe = recipe_of("new.png");
+    const struct limn_request *request = limn_recipe_request(recipe);
+    assert_int_equal(request->mask_blur, 4);
+    assert_true(request->seed != 0 && request->subseed != 0 && request->subseed_strength == 0.25F);
+    limn_recipe_close(recipe);
+
+    run_only("edit old.png --mask mask.png --mask-blur 0 -s 0 -m pack.safetensors --steps 1 -o zero.png");
+    run_only("edit old.png --mask mask.png --from zero.png -m pack.safetensors -o new.png");
+    recipe = recipe_of("new.png");
+    assert_int_equal(limn_recipe_request(recipe)->mask_blur, 0);
+    assert_int_equal(limn_recipe_request(recipe)->seed, 0);
+    limn_recipe_close(recipe);
+}
+
 /* ---- edit and vary ---- */
 
 static void test_edit_and_vary(void **state)
@@ -292,6 +325,32 @@ static void test_printed(void **state)
     outcome_clear(&o);
     o = run("generate apple" MODEL "-o x.png --show");
     assert_non_null(strstr(o.out, "\033["));
+    outcome_clear(&o);
+}
+
+/* The note on what a pack does not know is for prompts of which it knows nothing. */
+static void test_unknown_words(void **state)
+{
+    (void)state;
+    static const char *const known[] = {"'two Apples'", "'a flat style dragon'", "'red dragon'", "빨간",
+                                        "'플랫 스타일'"};
+    static const char *const unknown[] = {"dragon", "reddish", "'flat land'", "용"};
+    char words[256];
+    for (int i = 0; i < 9; i++) {
+        snprintf(words, sizeof words, "generate %s" MODEL "-o x.png", i < 5 ? known[i] : unknown[i - 5]);
+        struct outcome o = run(words);
+        if ((o.err[0] == '\0') != (i < 5)) fail_msg("%s: '%s'", words, o.err);
+        outcome_clear(&o);
+    }
+    /* A long prompt is cut between its characters: in 124 bytes there is room for "xx" and 40 of three. */
+    char prompt[601];
+    for (int i = 0; i < 600; i++) prompt[i] = i < 2 ? 'x' : "용"[(i - 2) % 3];
+    prompt[599] = '\0';
+    char line[1024];
+    snprintf(line, sizeof line, "generate %s" MODEL "-o x.png", prompt);
+    struct outcome o = run(line);
+    snprintf(line, sizeof line, "does not know \"%.*s...\";", 122, prompt);
+    if (!strstr(o.err, line)) fail_msg("%s", o.err);
     outcome_clear(&o);
 }
 
@@ -418,9 +477,11 @@ int main(void)
         cmocka_unit_test_teardown(test_batch, empty),
         cmocka_unit_test_teardown(test_from, empty),
         cmocka_unit_test_teardown(test_from_other_model, empty),
+        cmocka_unit_test_teardown(test_from_defaults, empty),
         cmocka_unit_test_teardown(test_edit_and_vary, empty),
         cmocka_unit_test_teardown(test_narrow_picture, empty),
         cmocka_unit_test(test_printed),
+        cmocka_unit_test(test_unknown_words),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_help),
