@@ -208,7 +208,7 @@ static enum status check_weights(const struct parser *p, struct error *err)
 enum status prompt_parse(struct prompt_parts *out, const char *text, size_t bytes, struct error *err)
 {
     *out = (struct prompt_parts){0};
-    if (text_check(text, bytes, err) != STATUS_OK) return err->status;
+    if (text_check(text, bytes, "the prompt", err) != STATUS_OK) return err->status;
     /* No sign or run of n bytes makes more than n parts, and no part's text is longer than what it was read from. */
     struct parser p = {
         .parts = arena_alloc(&out->arena, (bytes + 1) * sizeof *p.parts),

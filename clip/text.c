@@ -3,17 +3,16 @@
 
 #include <utf8proc.h>
 
-enum status text_check(const char *text, size_t bytes, struct error *err)
+enum status text_check(const char *text, size_t bytes, const char *what, struct error *err)
 {
     if (bytes > TEXT_MAX_BYTES)
-        return fail(err, STATUS_ARGUMENT, "the prompt is %zu bytes long; at most %d are allowed", bytes,
-                    TEXT_MAX_BYTES);
+        return fail(err, STATUS_ARGUMENT, "%s is %zu bytes long; at most %d are allowed", what, bytes, TEXT_MAX_BYTES);
     for (size_t at = 0; at < bytes;) {
         int32_t letter = 0;
         const utf8proc_ssize_t length =
             utf8proc_iterate((const uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &letter);
         if (length <= 0)
-            return fail(err, STATUS_ARGUMENT, "the prompt is not valid UTF-8: byte 0x%02x at offset %zu",
+            return fail(err, STATUS_ARGUMENT, "%s is not valid UTF-8: byte 0x%02x at offset %zu", what,
                         (unsigned)(unsigned char)text[at], at);
         at += (size_t)length;
     }

@@ -173,7 +173,7 @@ static enum status encode_normalised(const struct tokenizer *t, const char *text
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t bytes, struct tokens *out,
                              struct error *err)
 {
-    enum status status = text_check(text, bytes, err);
+    enum status status = text_check(text, bytes, "the prompt", err);
     char *normal = NULL;
     size_t normal_bytes = 0;
     if (status == STATUS_OK) status = normalise(text, bytes, &normal, &normal_bytes, err);

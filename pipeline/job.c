@@ -29,10 +29,8 @@ static const char *list_names(const char *(*names)(int i), char text[NAMES_BYTES
 
 static enum status check_text(const char **text, const char *what, struct error *err)
 {
-    struct error why = {0};
     if (!*text) *text = "";
-    const enum status status = text_check(*text, strlen(*text), &why);
-    return status == STATUS_OK ? STATUS_OK : fail(err, status, "%s: %s", what, why.text);
+    return text_check(*text, strlen(*text), what, err);
 }
 
 /* ---- sizes ---- */

@@ -116,9 +116,9 @@ static const struct {
     {"generate x -s 0 -n 2 -o seed-{seed}/x.png", 2, "there is no folder 'seed-1'"},
     {"generate x -s 6 -n 2 -o folder/%d/x.png", 2, "there is no folder 'folder/1'"},
     /* prompts */
-    {"generate a\xff M", 2, "the prompt"},
+    {"generate a\xff M", 2, "limn: the prompt is not valid UTF-8: byte 0xff at offset 1"},
     {"generate \xed\xa0\x80 M", 2, "the prompt"},
-    {"generate x --negative \xc3 M", 2, "the negative prompt"},
+    {"generate x --negative \xc3 M", 2, "limn: the negative prompt is not valid"},
     {"generate (apple:99999999) M", 2, "weight"},
     /* models */
     {"generate x -m missing", 1, "missing"},
@@ -392,7 +392,7 @@ static void test_long_words(void **state)
     assert_non_null(words);
     strcpy(words, "generate -m pack.safetensors ");
     memset(words + strlen(words), 'a', length);
-    check(words, NULL, 2, "the prompt");
+    check(words, NULL, 2, "limn: the prompt is 20000 bytes long");
     strcpy(words, "generate apple -m pack.safetensors -o ");
     memset(words + strlen(words), 'a', length);
     strcpy(words + 5000, ".png");
