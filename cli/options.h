@@ -34,7 +34,8 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
     X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,                        \
-      "checkpoint file or diffusers folder (default: the pack that comes with limn)")                                  \
+      "checkpoint file or diffusers folder (default: the pack that comes with limn); score: a CLIP model, always to "  \
+      "be given")                                                                                                      \
     X(VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_PAINTING, "take the VAE from this file")                       \
     X(OUTPUT, "output", 'o', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING,                                              \
       ".png or .jpg; %d or %03d is the picture's number, {seed} its seed (default: the first free limn-0001.png)")     \
@@ -75,9 +76,9 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,       \
-      "default: one for each processor; the picture is the same at any number")                                        \
+      "default: one for each processor; what comes out is the same at any number")                                     \
     X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE,                          \
-      "most memory to use, such as 3G or 800M; the VAE works in tiles if it must (default: no limit)")                 \
+      "most memory to use, such as 3G or 800M; a VAE works in tiles if it must (default: no limit)")                   \
     X(NO_METADATA, "no-metadata", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING,                                        \
       "write neither the settings nor the mark that the picture is made by a model")                                   \
     X(SHOW, "show", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING, "draw the picture in the terminal too")              \

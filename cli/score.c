@@ -57,6 +57,10 @@ static enum limn_status score(const struct options *options, struct limn_score *
 
 int command_score(const struct options *options)
 {
+    if (!options->given[OPTION_MODEL])
+        return usage_error(
+            "score needs --model PATH, a CLIP model with an image tower; the pack that comes with limn has "
+            "none");
     struct limn_error error = {0};
     struct limn_score scores[MAX_WORDS];
     if (score(options, scores, &error) != LIMN_OK) return report_failure(options, &error);
