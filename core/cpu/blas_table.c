@@ -18,14 +18,14 @@ static void pack(float *to, const void *w, enum dtype dtype, int64_t pitch, int6
     for (int64_t i = 0; i < n; i++, row += step) dtype_to_f32(to + i * k, row, dtype, (size_t)k);
 }
 
-static void multiply(float *c, int64_t c_pitch, const float *a, const float *w, int64_t m, int64_t n, int64_t k,
-                     bool add)
+static void multiply(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m, int64_t n,
+                     int64_t k, bool add)
 {
     blas_multiply(&(struct blas_product){.m = m,
                                          .n = n,
                                          .k = k,
                                          .a = a,
-                                         .a_pitch = PRODUCT_PITCH,
+                                         .a_pitch = a_pitch,
                                          .b = w,
                                          .b_pitch = k,
                                          .transpose_b = true,

@@ -27,7 +27,7 @@
 #include <string.h>
 
 enum {
-    SHARED_FROM_ROWS = 192,         /* from here on W is unpacked once for all tasks */
+    SHARED_FROM_ROWS = 192,          /* from here on W is unpacked once for all tasks */
     SHARED_FLOATS = 4 * 1024 * 1024, /* and at most so much of it at a time */
     SHARED_ROWS = 128,
     SHARED_COLUMNS = 640,
@@ -233,7 +233,7 @@ static void block_task(void *context, int64_t task, int worker)
             w = p->shared + (block - p->first_block) * p->block_columns * p->K + k * padded;
         else
             unpack(p, w, column, columns, k, depth);
-        p->core->multiply(c, c_pitch(p), a, w, rows, columns, depth, k > 0);
+        p->core->multiply(c, c_pitch(p), a, PRODUCT_PITCH, w, rows, columns, depth, k > 0);
     }
     finish_rows(p, c, row, rows, column, columns);
 }

@@ -38,10 +38,9 @@ struct product_core {
     /* Unpacks n rows and k columns of W, whose rows are `pitch` elements apart, in this core's own order: as much as
      * multiply wants to see of them, n rounded up to tile_columns. */
     void (*pack)(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k);
-    /* c [m, n] (+)= a [m, k] w [n, k]^T, where rows of a are PRODUCT_PITCH apart, w is as pack left it, k is at most
-     * PRODUCT_DEPTH, and m and n are rounded up to whole tiles. */
-    void (*multiply)(float *c, int64_t c_pitch, const float *a, const float *w, int64_t m, int64_t n, int64_t k,
-                     bool add);
+    /* c [m, n] (+)= a [m, k] w [n, k]^T, where w is as pack left it, and m and n are rounded up to whole tiles. */
+    void (*multiply)(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m, int64_t n,
+                     int64_t k, bool add);
     void (*finish)(const struct product_block *block);
 };
 

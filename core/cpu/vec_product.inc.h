@@ -15,34 +15,39 @@
 
 enum { TILE_VECS = 2, TILE_COLUMNS = TILE_VECS * VEC_LANES };
 
-/* c [TILE_ROWS, TILE_COLUMNS] (+)= a [TILE_ROWS, k] w [k, TILE_COLUMNS], rows of c and a so many floats apart. */
+/* c [TILE_ROWS, vecs * VEC_LANES] (+)= a [TILE_ROWS, k] w [k, TILE_COLUMNS], rows of c and a so many floats apart.
+ * `vecs`, a constant, is TILE_VECS or less. */
 __attribute__((always_inline)) static inline void tile(float *c, int64_t c_pitch, const float *a, int64_t a_pitch,
-                                                       const float *w, int64_t k, bool add)
+                                                       const float *w, int64_t k, bool add, int vecs)
 {
     vec sum[TILE_ROWS][TILE_VECS];
     for (int i = 0; i < TILE_ROWS; i++)
-        for (int j = 0; j < TILE_VECS; j++) sum[i][j] = vec_set(0.0f);
+        for (int j = 0; j < vecs; j++) sum[i][j] = vec_set(0.0f);
     for (int64_t p = 0; p < k; p++) {
-        const vec w0 = vec_load(w + p * TILE_COLUMNS), w1 = vec_load(w + p * TILE_COLUMNS + VEC_LANES);
+        vec row[TILE_VECS];
+        for (int j = 0; j < vecs; j++) row[j] = vec_load(w + p * TILE_COLUMNS + j * VEC_LANES);
         for (int i = 0; i < TILE_ROWS; i++) {
             const vec x = vec_set(a[i * a_pitch + p]);
-            sum[i][0] = vec_fma(x, w0, sum[i][0]);
-            sum[i][1] = vec_fma(x, w1, sum[i][1]);
+            for (int j = 0; j < vecs; j++) sum[i][j] = vec_fma(x, row[j], sum[i][j]);
         }
     }
     for (int i = 0; i < TILE_ROWS; i++)
-        for (int j = 0; j < TILE_VECS; j++) {
+        for (int j = 0; j < vecs; j++) {
             float *to = c + i * c_pitch + j * VEC_LANES;
             vec_store(to, add ? vec_add(vec_load(to), sum[i][j]) : sum[i][j]);
         }
 }
 
-static void multiply(float *c, int64_t c_pitch, const float *a, const float *w, int64_t m, int64_t n, int64_t k,
-                     bool add)
+/* Strip by strip; of a last one that is at most one vector wide, as a picture's three colours are, the rest is left. */
+static void multiply(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m, int64_t n,
+                     int64_t k, bool add)
 {
-    for (int64_t j = 0; j < n; j += TILE_COLUMNS)
+    int64_t j = 0;
+    for (; n - j > VEC_LANES; j += TILE_COLUMNS)
         for (int64_t i = 0; i < m; i += TILE_ROWS)
-            tile(c + i * c_pitch + j, c_pitch, a + i * PRODUCT_PITCH, PRODUCT_PITCH, w + j * k, k, add);
+            tile(c + i * c_pitch + j, c_pitch, a + i * a_pitch, a_pitch, w + j * k, k, add, TILE_VECS);
+    for (int64_t i = 0; i < m && j < n; i += TILE_ROWS)
+        tile(c + i * c_pitch + j, c_pitch, a + i * a_pitch, a_pitch, w + j * k, k, add, 1);
 }
 
 /* VEC_LANES weights of any storage type, of which the first `n` are there. */

@@ -7,6 +7,7 @@
 #include "core/cpu/vec_product.inc.h"
 
 #include "core/cpu/vec_attention.inc.h"
+#include "core/cpu/vec_winograd.inc.h"
 
 #include "core/cpu/vec_elements.inc.h"
 #include "core/cpu/vec_norms.inc.h"
@@ -16,7 +17,7 @@
 static void fill_slots(struct cpu_kernels *table)
 {
     table->slot[OP_LINEAR] = (struct cpu_slot){product, product_scratch};
-    table->slot[OP_CONV2D] = (struct cpu_slot){product, product_scratch};
+    table->slot[OP_CONV2D] = (struct cpu_slot){convolution, convolution_scratch};
     table->slot[OP_CONV2D_TRANSPOSE] = (struct cpu_slot){product_transpose, product_transpose_scratch};
     table->slot[OP_ATTENTION] = (struct cpu_slot){attention, attention_scratch};
     table->slot[OP_GROUP_NORM] = (struct cpu_slot){group_norm, group_norm_scratch};
