@@ -140,15 +140,14 @@ static inline vec vec_from_bf16(const uint16_t *from)
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-/* Sum and greatest of all lanes, in the order of a binary tree. */
+/* Sum of all lanes: halves are added until one lane is left, as the sum of two vectors of eight would be. */
 static inline float vec_sum(vec a)
 {
-    return _mm512_reduce_add_ps(a);
-}
-
-static inline float vec_top(vec a)
-{
-    return _mm512_reduce_max_ps(a);
+    const __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1));
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), upper);
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 /* Transposes a square of VEC_LANES rows: first pairs, then quads of lanes are exchanged, then quarters twice. */

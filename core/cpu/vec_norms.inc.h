@@ -188,20 +188,35 @@ static void group_norm(const struct cpu_call *call)
     pool_run(call->pool, group_norm_task, &g, g.images * g.blocks);
 }
 
-/* Layer norm: each row for itself. A task is a block of rows. */
+/* Layer norm: each row for itself. A task is a block of rows. Sums run in sixteen lanes at any width, so that the bytes
+ * do not depend on the processor. */
+enum { SUM_VECS = 16 / VEC_LANES };
+
+static float add_up(const vec sum[SUM_VECS])
+{
+    vec total = sum[0];
+    for (int j = 1; j < SUM_VECS; j++) total = vec_add(total, sum[j]);
+    return vec_sum(total);
+}
+
 static void sum_row(const float *x, int64_t n, double mean, double *sum, double *square)
 {
-    vec total = vec_set(0.0f), squares = vec_set(0.0f);
+    vec total[SUM_VECS], squares[SUM_VECS];
     const vec m = vec_set((float)mean);
-    for (int64_t i = 0; i < n; i += VEC_LANES) {
-        const int there = (int)(n - i < VEC_LANES ? n - i : VEC_LANES);
-        vec apart = vec_sub(vec_load_part(x + i, there), m);
-        if (there < VEC_LANES) apart = vec_select(vec_less(vec_count(), vec_set((float)there)), apart, vec_set(0.0f));
-        total = vec_add(total, apart);
-        squares = vec_fma(apart, apart, squares);
-    }
-    *sum = (double)vec_sum(total);
-    *square = (double)vec_sum(squares);
+    for (int j = 0; j < SUM_VECS; j++) total[j] = squares[j] = vec_set(0.0f);
+    for (int64_t i = 0; i < n; i += SUM_VECS * VEC_LANES)
+        for (int j = 0; j < SUM_VECS; j++) {
+            const int64_t left = n - i - j * VEC_LANES;
+            const int there = (int)(left < 0 ? 0 : left < VEC_LANES ? left : VEC_LANES);
+            if (!there) break;
+            vec apart = vec_sub(vec_load_part(x + i + j * VEC_LANES, there), m);
+            if (there < VEC_LANES)
+                apart = vec_select(vec_less(vec_count(), vec_set((float)there)), apart, vec_set(0.0f));
+            total[j] = vec_add(total[j], apart);
+            squares[j] = vec_fma(apart, apart, squares[j]);
+        }
+    *sum = (double)add_up(total);
+    *square = (double)add_up(squares);
 }
 
 static void layer_norm_row(float *y, const float *x, int64_t C, double eps, const float *weight, const float *bias)

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fast kernels against each other, at sizes where they cut their work into several pieces (test_ops.c holds them
+ * to the exact results at small ones). AVX2 and AVX-512 must give the same bytes: a picture does not depend on which
+ * of them painted it. Both must be near what OpenBLAS, or else the reference, gives.
+ */
+#include "core/cpu/kernels.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    struct cpu_kernels plain, narrow, wide; /* OpenBLAS, AVX2, AVX-512 */
+    bool has_narrow, has_wide;
+    struct pool *pool;
+};
+
+/* A node and values for its operands. */
+struct subject {
+    struct graph graph;
+    struct node *node;
+    void *in[NODE_MAX_INPUTS];
+};
+
+static float *random_floats(int64_t n, float size, uint32_t seed)
+{
+    float *values = memory_alloc_raw((size_t)n * sizeof *values);
+    assert_non_null(values);
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        values[i] = size * ((float)(seed >> 8) / 8388608.0f - 1);
+    }
+    return values;
+}
+
+/* Parameters, which are weights of products, are stored as `dtype`, and small, so that results stay near 1. */
+static void draw(struct subject *s, enum dtype dtype)
+{
+    assert_int_equal(s->graph.error.status, STATUS_OK);
+    for (int i = 0; i < s->node->inputs; i++) {
+        struct node *x = s->node->input[i];
+        if (!x) continue;
+        const int64_t n = shape_count(x->shape);
+        const bool weight = x->op == OP_PARAM;
+        const float size = weight ? sqrtf(3.0f * (float)x->shape.dim[0] / (float)n) : 1.5f;
+        float *values = random_floats(n, size, 77u * (uint32_t)i + 5u);
+        s->in[i] = values;
+        if (!weight) continue;
+        x->dtype = dtype;
+        s->in[i] = memory_alloc_raw((size_t)n * dtype_bytes(dtype));
+        assert_non_null(s->in[i]);
+        dtype_from_f32(s->in[i], dtype, values, (size_t)n);
+        memory_free(values);
+    }
+}
+
+static void release(struct subject *s)
+{
+    for (int i = 0; i < NODE_MAX_INPUTS; i++) memory_free(s->in[i]);
+    graph_clear(&s->graph);
+}
+
+static float *run(const struct subject *s, const struct cpu_kernels *table, struct pool *pool)
+{
+    const struct cpu_slot *slot = &table->slot[s->node->op];
+    const size_t bytes = (size_t)shape_count(s->node->shape) * sizeof(float);
+    const size_t work = slot->work ? slot->work(s->node, pool_threads(pool)) : 0;
+    struct error err = {0};
+    struct cpu_call call = {.node = s->node, .pool = pool, .err = &err};
+    for (int i = 0; i < NODE_MAX_INPUTS; i++) call.in[i] = s->in[i];
+    call.out = memory_alloc_raw(bytes);
+    call.work = memory_alloc_raw(work);
+    assert_non_null(call.out);
+    assert_non_null(call.work);
+    memset(call.out, 0xff, bytes);
+    memset(call.work, 0xff, work);
+    slot->run(&call);
+    assert_int_equal(err.status, STATUS_OK);
+    memory_free(call.work);
+    return call.out;
+}
+
+static void check_near(const float *got, const float *want, int64_t n)
+{
+    float largest = 0;
+    for (int64_t i = 0; i < n; i++) largest = fmaxf(largest, fabsf(want[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabsf(got[i] - want[i]) <= 1e-5f * largest))
+            fail_msg("element %lld is %.9g and should be near %.9g", (long long)i, (double)got[i], (double)want[i]);
+}
+
+static void check(const struct fixture *f, struct subject *s, enum dtype dtype)
+{
+    draw(s, dtype);
+    const int64_t n = shape_count(s->node->shape);
+    float *plain = run(s, &f->plain, f->pool), *narrow = NULL, *wide = NULL;
+    if (f->has_narrow) {
+        narrow = run(s, &f->narrow, f->pool);
+        check_near(narrow, plain, n);
+    }
+    if (f->has_wide) {
+        wide = run(s, &f->wide, f->pool);
+        assert_memory_equal(wide, narrow, (size_t)n * sizeof *wide);
+    }
+    memory_free(plain);
+    memory_free(narrow);
+    memory_free(wide);
+    release(s);
+}
+
+static void check_conv(const struct fixture *f, struct shape x, int64_t O, int kernel, struct conv conv,
+                       enum dtype dtype)
+{
+    struct subject s = {0};
+    struct graph *g = &s.graph;
+    const int64_t I = shape_dim(x, -1);
+    s.node =
+        graph_conv2d(g, graph_input(g, "x", DTYPE_F32, x), graph_param(g, "w", PARAM_CONV, SHAPE(O, kernel, kernel, I)),
+                     graph_input(g, "b", DTYPE_F32, SHAPE(O)), conv);
+    s.node->input[3] = graph_input(g, "residual", DTYPE_F32, s.node->shape);
+    s.node->inputs = 4;
+    check(f, &s, dtype);
+}
+
+static void test_conv2d(void **state)
+{
+    const struct conv same = {.stride = 1, .pad = PAD(1)};
+    /* Winograd: squares in several blocks, filters in several pieces, channels in several k blocks, odd sides. */
+    check_conv(*state, SHAPE(2, 31, 33, 48), 200, 3, same, DTYPE_F16);
+    check_conv(*state, SHAPE(1, 16, 16, 1040), 288, 3, same, DTYPE_BF16);
+    check_conv(*state, SHAPE(1, 20, 20, 33), 35, 3, (struct conv){.stride = 1, .pad = {0, 2, 1, 0}}, DTYPE_F32);
+    /* Direct: shared weights in several pieces, and each task's own. */
+    check_conv(*state, SHAPE(1, 14, 15, 1024), 544, 3, same, DTYPE_F16);
+    check_conv(*state, SHAPE(2, 8, 8, 320), 328, 3, same, DTYPE_F16);
+    check_conv(*state, SHAPE(1, 32, 32, 96), 1300, 1, (struct conv){.stride = 1}, DTYPE_F16);
+    check_conv(*state, SHAPE(1, 33, 32, 64), 64, 3, (struct conv){.stride = 2, .pad = {0, 0, 1, 1}}, DTYPE_F32);
+    check_conv(*state, SHAPE(1, 40, 40, 128), 3, 3, same, DTYPE_F16);
+}
+
+static void test_linear(void **state)
+{
+    static const int64_t sizes[][3] = {{300, 700, 1000}, {77, 768, 640}, {1, 1280, 1280}, {1030, 40, 60}};
+    for (int i = 0; i < 4; i++) {
+        struct subject s = {0};
+        struct graph *g = &s.graph;
+        s.node = graph_linear(g, graph_input(g, "x", DTYPE_F32, SHAPE(2, sizes[i][0], sizes[i][1])),
+                              graph_param(g, "w", PARAM_PLAIN, SHAPE(sizes[i][2], sizes[i][1])), NULL);
+        s.node->as.gemm.act = i % 2 ? UNARY_GELU : UNARY_NONE;
+        check(*state, &s, i == 3 ? DTYPE_F32 : DTYPE_F16);
+    }
+}
+
+static void test_attention(void **state)
+{
+    static const struct {
+        int64_t T, S, width;
+        int heads;
+        bool causal;
+    } cases[] = {
+        {1100, 300, 80, 2, false}, {200, 77, 160, 1, false}, {150, 150, 64, 1, true}, {70, 260, 512, 1, false}};
+    for (int i = 0; i < 4; i++) {
+        struct subject s = {0};
+        struct graph *g = &s.graph;
+        const struct shape q = SHAPE(1, cases[i].T, cases[i].width), k = SHAPE(1, cases[i].S, cases[i].width);
+        s.node = graph_attention(g, graph_input(g, "q", DTYPE_F32, q), graph_input(g, "k", DTYPE_F32, k),
+                                 graph_input(g, "v", DTYPE_F32, k),
+                                 (struct attention){.heads = cases[i].heads, .causal = cases[i].causal});
+        check(*state, &s, DTYPE_F32);
+    }
+}
+
+static void test_norms(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        struct subject s = {0};
+        struct graph *g = &s.graph;
+        const int64_t C = i ? 1000 : 320;
+        struct node *x = graph_input(g, "x", DTYPE_F32, SHAPE(2, 23, 29, C));
+        struct node *weight = graph_input(g, "weight", DTYPE_F32, SHAPE(C));
+        struct node *bias = graph_input(g, "bias", DTYPE_F32, SHAPE(C));
+        const struct norm norm = {.groups = 20, .eps = 1e-5f, .act = UNARY_SILU};
+        s.node = i ? graph_layer_norm(g, x, weight, bias, 1e-5f) : graph_group_norm(g, x, weight, bias, norm);
+        check(*state, &s, DTYPE_F32);
+    }
+}
+
+static void test_elements(void **state)
+{
+    for (int kind = 0; kind <= UNARY_COUNT; kind++) {
+        if (kind == UNARY_LOG || kind == UNARY_SQRT || kind == UNARY_LEAKY_RELU) continue;
+        struct subject s = {0};
+        struct node *x = graph_input(&s.graph, "x", DTYPE_F32, SHAPE(3, 130, 134));
+        s.node = kind == UNARY_COUNT ? graph_geglu(&s.graph, x) : graph_unary(&s.graph, x, (enum unary)kind);
+        check(*state, &s, DTYPE_F32);
+    }
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    struct error err = {0};
+    cpu_kernels_best(&f.plain, true);
+    f.narrow = f.wide = f.plain;
+    cpu_kernels_blas(&f.plain);
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    f.has_narrow = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    f.has_wide = f.has_narrow && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (f.has_narrow) cpu_kernels_avx2(&f.narrow);
+    if (f.has_wide) cpu_kernels_avx512(&f.wide);
+#endif
+    *state = &f;
+    return pool_create(&f.pool, 2, &err) != STATUS_OK;
+}
+
+static int teardown(void **state)
+{
+    pool_destroy(((struct fixture *)*state)->pool);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv2d), cmocka_unit_test(test_linear),   cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_norms),  cmocka_unit_test(test_elements),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
