@@ -21,8 +21,8 @@ static json_t *ops_as_json(const struct limn_bench_result *result)
 
 static void print_result(const char *name, const struct limn_bench_result *result)
 {
-    printf("%-24s %10.2f %10.4f %10.1f %8.2f\n", name, result->gflop, result->seconds, result->gflop / result->seconds,
-           result->ratio);
+    printf("%-24s %10.2f %10.4f %10.1f %10.1f %8.2f\n", name, result->gflop, result->seconds,
+           result->gflop / result->seconds, result->sgemm_gflops, result->ratio);
     for (int i = 0; i < LIMN_BENCH_OPS && result->ops[i].name; i++) {
         const struct limn_bench_op *op = &result->ops[i];
         char what[32];
@@ -34,17 +34,20 @@ static void print_result(const char *name, const struct limn_bench_result *resul
     fflush(stdout);
 }
 
-/* Runs one case, prints it and adds it to `cases`. */
-static enum limn_status run_case(const struct options *options, const char *name, double sgemm,
-                                 const struct limn_bench_options *bench, json_t *cases, struct limn_error *error)
+/* In the one object of --json all ratios are to the best rate of the whole run, which stands beside them. */
+static json_t *cases_as_json(const struct limn_bench_result *results, const char *const *names, int count)
 {
-    struct limn_bench_result result;
-    const enum limn_status status = limn_bench_run(&result, name, sgemm, bench, error);
-    if (status != LIMN_OK) return status;
-    json_array_append_new(cases, json_pack("{s:s, s:f, s:f, s:f, s:o}", "name", name, "gflop", result.gflop, "seconds",
-                                           result.seconds, "ratio", result.ratio, "ops", ops_as_json(&result)));
-    if (!options->given[OPTION_JSON] && !options->given[OPTION_QUIET]) print_result(name, &result);
-    return LIMN_OK;
+    double sgemm = 0;
+    for (int i = 0; i < count; i++)
+        if (results[i].sgemm_gflops > sgemm) sgemm = results[i].sgemm_gflops;
+    json_t *cases = json_array();
+    for (int i = 0; i < count; i++) {
+        const struct limn_bench_result *r = &results[i];
+        const double ratio = r->gflop > 0 ? r->seconds / (r->gflop / sgemm) : 0;
+        json_array_append_new(cases, json_pack("{s:s, s:f, s:f, s:f, s:o}", "name", names[i], "gflop", r->gflop,
+                                               "seconds", r->seconds, "ratio", ratio, "ops", ops_as_json(r)));
+    }
+    return json_pack("{s:f, s:o}", "sgemm_gflops", sgemm, "cases", cases);
 }
 
 static const char *case_at(const struct options *options, int i)
@@ -73,18 +76,18 @@ int command_bench(const struct options *options)
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
     };
     struct limn_error error = {0};
-    double sgemm = 0;
-    json_t *cases = json_array();
-    enum limn_status status = limn_bench_sgemm(&sgemm, &bench, &error);
-    if (status == LIMN_OK && !options->given[OPTION_JSON] && !options->given[OPTION_QUIET]) {
-        printf("f32 matrix product: %.1f GFLOP/s\n\n", sgemm);
-        printf("%-24s %10s %10s %10s %8s\n", "case", "GFLOP", "seconds", "GFLOP/s", "ratio");
+    struct limn_bench_result results[MAX_WORDS];
+    const char *names[MAX_WORDS];
+    const bool table = !options->given[OPTION_JSON] && !options->given[OPTION_QUIET];
+    enum limn_status status = LIMN_OK;
+    int count = 0;
+    if (table) printf("%-24s %10s %10s %10s %10s %8s\n", "case", "GFLOP", "seconds", "GFLOP/s", "sgemm", "ratio");
+    for (; count < MAX_WORDS && case_at(options, count); count++) {
+        names[count] = case_at(options, count);
+        status = limn_bench_run(&results[count], names[count], &bench, &error);
+        if (status != LIMN_OK) return report_failure(options, &error);
+        if (table) print_result(names[count], &results[count]);
     }
-    for (int i = 0; status == LIMN_OK && case_at(options, i); i++)
-        status = run_case(options, case_at(options, i), sgemm, &bench, cases, &error);
-    if (status == LIMN_OK && options->given[OPTION_JSON])
-        event_write(json_pack("{s:f, s:O}", "sgemm_gflops", sgemm, "cases", cases));
-    json_decref(cases);
-    if (status != LIMN_OK) return report_failure(options, &error);
+    if (options->given[OPTION_JSON]) event_write(cases_as_json(results, names, count));
     return flush_output() ? EXIT_OK : EXIT_FAILED;
 }

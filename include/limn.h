@@ -287,14 +287,14 @@ enum { LIMN_BENCH_OPS = 64 };
 struct limn_bench_result {
     double gflop;   /* of one run: 2 for each multiplication and addition in its matrix products and convolutions */
     double seconds; /* of the fastest of the runs */
-    double ratio;   /* seconds / (gflop / sgemm_gflops) */
+    double sgemm_gflops; /* the machine's rate of f32 matrix products by the BLAS that limn uses, in GFLOP/s: the better
+                          * of two measurements, before the runs and after them */
+    double ratio;        /* seconds / (gflop / sgemm_gflops) */
     struct limn_bench_op ops[LIMN_BENCH_OPS]; /* of that run, the longest first; until a NULL name */
 };
 
-/* The machine's own rate of f32 matrix products in GFLOP/s by the BLAS that limn uses, with these threads. */
-enum limn_status limn_bench_sgemm(double *gflops, const struct limn_bench_options *options, struct limn_error *error);
 /* One case by name. Weights are made up in memory where the case needs Stable Diffusion's size. */
-enum limn_status limn_bench_run(struct limn_bench_result *result, const char *name, double sgemm_gflops,
+enum limn_status limn_bench_run(struct limn_bench_result *result, const char *name,
                                 const struct limn_bench_options *options, struct limn_error *error);
 const char *limn_bench_name(int i); /* NULL past the last */
 

@@ -45,7 +45,7 @@ static int by_seconds(const void *a, const void *b)
 }
 
 /* Keeps the run if it is the fastest so far. */
-static void keep_best(struct limn_bench_result *result, struct run *run, double seconds, double sgemm)
+static void keep_best(struct limn_bench_result *result, struct run *run, double seconds)
 {
     if (result->seconds > 0 && seconds >= result->seconds) return;
     *result = (struct limn_bench_result){.seconds = seconds};
@@ -53,7 +53,6 @@ static void keep_best(struct limn_bench_result *result, struct run *run, double 
     qsort(run->ops, OP_COUNT, sizeof *run->ops, by_seconds);
     for (int i = 0, used = 0; i < OP_COUNT; i++)
         if (run->ops[i].count > 0) result->ops[used++] = run->ops[i];
-    result->ratio = result->gflop > 0 ? seconds / (result->gflop / sgemm) : 0;
 }
 
 /* ---- networks of full size ---- */
@@ -185,7 +184,7 @@ static enum status write_zeros(struct exec *exec, const struct graph *g, struct 
 }
 
 static enum status measure_runs(struct limn_bench_result *result, struct exec *exec, struct backend *backend,
-                                int rounds, double sgemm, const struct limn_watch *watch, struct error *err)
+                                int rounds, const struct limn_watch *watch, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i <= rounds && status == STATUS_OK; i++) {
@@ -197,13 +196,13 @@ static enum status measure_runs(struct limn_bench_result *result, struct exec *e
         if (status == STATUS_OK) status = exec_run(exec, err);
         const double seconds = api_clock() - start;
         backend->probe = NULL;
-        if (status == STATUS_OK && i > 0) keep_best(result, &run, seconds, sgemm); /* The first warms up. */
+        if (status == STATUS_OK && i > 0) keep_best(result, &run, seconds); /* The first warms up. */
     }
     return status;
 }
 
 static enum status bench_network(struct limn_bench_result *result, void (*build)(struct graph *g), int rounds,
-                                 double sgemm, const struct limn_bench_options *options, struct error *err)
+                                 const struct limn_bench_options *options, struct error *err)
 {
     const struct backend_options backend_options = {.threads = options->threads};
     struct backend *backend = NULL;
@@ -221,7 +220,7 @@ static enum status bench_network(struct limn_bench_result *result, void (*build)
     checkpoint_close(checkpoint);
     if (status == STATUS_OK) status = exec_create(&exec, &g, backend, 0, err);
     if (status == STATUS_OK) status = write_zeros(exec, &g, err);
-    if (status == STATUS_OK) status = measure_runs(result, exec, backend, rounds, sgemm, options->watch, err);
+    if (status == STATUS_OK) status = measure_runs(result, exec, backend, rounds, options->watch, err);
     exec_destroy(exec);
     params_destroy(params);
     if (backend) backend->f->close(backend);
@@ -229,27 +228,27 @@ static enum status bench_network(struct limn_bench_result *result, void (*build)
     return status;
 }
 
-static enum status bench_unet(struct limn_bench_result *result, double sgemm, const struct limn_bench_options *options,
+static enum status bench_unet(struct limn_bench_result *result, const struct limn_bench_options *options,
                               struct error *err)
 {
-    return bench_network(result, build_unet, 2, sgemm, options, err);
+    return bench_network(result, build_unet, 2, options, err);
 }
 
-static enum status bench_vae(struct limn_bench_result *result, double sgemm, const struct limn_bench_options *options,
+static enum status bench_vae(struct limn_bench_result *result, const struct limn_bench_options *options,
                              struct error *err)
 {
-    return bench_network(result, build_vae, 2, sgemm, options, err);
+    return bench_network(result, build_vae, 2, options, err);
 }
 
-static enum status bench_text(struct limn_bench_result *result, double sgemm, const struct limn_bench_options *options,
+static enum status bench_text(struct limn_bench_result *result, const struct limn_bench_options *options,
                               struct error *err)
 {
-    return bench_network(result, build_text, 10, sgemm, options, err);
+    return bench_network(result, build_text, 10, options, err);
 }
 
 /* A picture as `limn generate` paints it with the model's defaults, without the time to open the model. */
-static enum status bench_picture(struct limn_bench_result *result, double sgemm,
-                                 const struct limn_bench_options *options, struct error *err)
+static enum status bench_picture(struct limn_bench_result *result, const struct limn_bench_options *options,
+                                 struct error *err)
 {
     const struct limn_model_options model_options = {.path = options->model, .threads = options->threads};
     const struct limn_request request = {.prompt = "a red apple", .seed = 1, .watch = options->watch};
@@ -262,7 +261,7 @@ static enum status bench_picture(struct limn_bench_result *result, double sgemm,
         const struct backend_probe probe = {on_step, &run};
         model->backend->probe = &probe;
         status = limn_paint(model, &request, &picture, &why);
-        if (status == LIMN_OK && i > 0) keep_best(result, &run, picture.seconds, sgemm);
+        if (status == LIMN_OK && i > 0) keep_best(result, &run, picture.seconds);
         limn_picture_clear(&picture);
     }
     limn_model_close(model);
@@ -271,8 +270,7 @@ static enum status bench_picture(struct limn_bench_result *result, double sgemm,
 
 static const struct {
     const char *name;
-    enum status (*run)(struct limn_bench_result *result, double sgemm, const struct limn_bench_options *options,
-                       struct error *err);
+    enum status (*run)(struct limn_bench_result *result, const struct limn_bench_options *options, struct error *err);
 } cases[] = {
     {"unet-sd15-512-cfg", bench_unet},
     {"vae-decode-sd15-512", bench_vae},
@@ -289,23 +287,24 @@ const char *limn_bench_name(int i)
 
 static const struct limn_bench_options no_options = {0};
 
-enum limn_status limn_bench_sgemm(double *gflops, const struct limn_bench_options *options, struct limn_error *error)
-{
-    struct error err = {0};
-    err.status = backend_sgemm(gflops, options ? options->threads : 0, &err);
-    return api_result(error, &err);
-}
-
-enum limn_status limn_bench_run(struct limn_bench_result *result, const char *name, double sgemm_gflops,
+/* The machine may be busy with something else for a while, so the yardstick is laid on before and after the case, and
+ * the faster measure counts: a slow one would flatter the case. */
+enum limn_status limn_bench_run(struct limn_bench_result *result, const char *name,
                                 const struct limn_bench_options *options, struct limn_error *error)
 {
     struct error err = {0};
+    double before = 0, after = 0;
     int found = 0;
     *result = (struct limn_bench_result){0};
+    if (!options) options = &no_options;
     while (found < CASES && strcmp(cases[found].name, name) != 0) found++;
     if (found == CASES)
         err.status = fail(&err, STATUS_ARGUMENT, "there is no case of that name to measure");
     else
-        err.status = cases[found].run(result, sgemm_gflops, options ? options : &no_options, &err);
+        err.status = backend_sgemm(&before, options->threads, &err);
+    if (err.status == STATUS_OK) err.status = cases[found].run(result, options, &err);
+    if (err.status == STATUS_OK) err.status = backend_sgemm(&after, options->threads, &err);
+    result->sgemm_gflops = before > after ? before : after;
+    if (result->gflop > 0) result->ratio = result->seconds / (result->gflop / result->sgemm_gflops);
     return api_result(error, &err);
 }
