@@ -5,7 +5,7 @@
  */
 #include "core/base/memory.h"
 #include "core/io/checkpoint_build.h"
-#include "tests/support/safetensors_write.h"
+#include "core/io/safetensors_write.h"
 #include "tests/support/scratch.h"
 
 #include <setjmp.h>

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/support/safetensors_write.h"
+#include "core/io/safetensors_write.h"
 
 #include <cmocka.h>
 

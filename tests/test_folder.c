@@ -5,8 +5,8 @@
  */
 #include "core/base/memory.h"
 #include "core/io/checkpoint.h"
+#include "core/io/safetensors_write.h"
 #include "include/limn.h"
-#include "tests/support/safetensors_write.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>

@@ -6,9 +6,9 @@
 #include "clip/clip_pair.h"
 #include "clip/image_preprocess.h"
 #include "core/io/checkpoint_build.h"
+#include "core/io/safetensors_write.h"
 #include "core/nn/params.h"
 #include "tests/support/golden.h"
-#include "tests/support/safetensors_write.h"
 #include "tests/support/scratch.h"
 #include "tests/support/weights.h"
 

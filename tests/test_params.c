@@ -3,9 +3,9 @@
  * Parameters: found by name, checked, converted and turned as they are loaded, shared between graphs; what does not
  * fit is reported in one sentence. And the layers that name them.
  */
+#include "core/io/safetensors_write.h"
 #include "core/nn/layers.h"
 #include "core/nn/params.h"
-#include "tests/support/safetensors_write.h"
 #include "tests/support/weights.h"
 
 #include <math.h>

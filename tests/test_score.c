@@ -3,10 +3,10 @@
  * limn score, through the library and through the program, on the tiny CLIP model of tests/golden/clip_pair.
  */
 #include "core/base/memory.h"
+#include "core/io/safetensors_write.h"
 #include "include/limn.h"
 #include "tests/support/command.h"
 #include "tests/support/golden.h"
-#include "tests/support/safetensors_write.h"
 #include "tests/support/scratch.h"
 #include "tests/support/weights.h"
 

@@ -4,8 +4,8 @@
  */
 #include "clip/prompt.h"
 #include "clip/text_encoder.h"
+#include "core/io/safetensors_write.h"
 #include "tests/support/golden.h"
-#include "tests/support/safetensors_write.h"
 #include "tests/support/weights.h"
 
 #include <setjmp.h>

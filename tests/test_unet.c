@@ -3,10 +3,10 @@
  * The U-Net against diffusers on tiny models of every kind, and what is read from a checkpoint.
  */
 #include "core/base/memory.h"
+#include "core/io/safetensors_write.h"
 #include "core/nn/params.h"
 #include "diffusion/unet.h"
 #include "tests/support/golden.h"
-#include "tests/support/safetensors_write.h"
 #include "tests/support/weights.h"
 
 #include <math.h>

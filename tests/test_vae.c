@@ -4,11 +4,11 @@
  */
 #include "core/base/memory.h"
 #include "core/base/random.h"
+#include "core/io/safetensors_write.h"
 #include "core/nn/params.h"
 #include "diffusion/vae.h"
 #include "diffusion/vae_tiles.h"
 #include "tests/support/golden.h"
-#include "tests/support/safetensors_write.h"
 #include "tests/support/weights.h"
 
 #include <math.h>

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -78,59 +77,96 @@ static enum status check_target(const char *path, struct error *err)
     return STATUS_OK;
 }
 
+/* How much of a path is its folder: up to and with the last slash, 0 for a bare name. */
+static int folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash + 1 - path) : 0;
+}
+
 /* O_EXCL makes the name ours alone; 0666 leaves the permissions to the user's umask. The name says nothing of the
  * file's own, which may be as long as the file system allows. */
 static int open_temporary(const char *path, char *name, size_t name_bytes)
 {
-    const char *slash = strrchr(path, '/');
-    const int folder = slash ? (int)(slash + 1 - path) : 0;
     for (int i = 0; i < TEMPORARY_NAMES; i++) {
-        snprintf(name, name_bytes, "%.*s.limn-%ld-%d.tmp", folder, path, (long)getpid(), i);
+        snprintf(name, name_bytes, "%.*s.limn-%ld-%d.tmp", folder_length(path), path, (long)getpid(), i);
         const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 || errno != EEXIST) return fd;
     }
     return -1;
 }
 
-static bool write_all(int fd, const unsigned char *bytes, size_t size)
+enum status file_begin(struct file_writer *w, const char *path, struct error *err)
 {
+    *w = (struct file_writer){.fd = -1};
+    const enum status status = check_target(path, err);
+    if (status != STATUS_OK) return status;
+    const size_t name_bytes = strlen(path) + 64;
+    w->path = memory_strdup(path);
+    w->temporary = memory_alloc(name_bytes);
+    if (!w->path || !w->temporary) return fail_no_memory(err, "a file name", name_bytes);
+    w->fd = open_temporary(path, w->temporary, name_bytes);
+    return w->fd >= 0 ? STATUS_OK : fail(err, STATUS_IO, "%s: could not be created: %s", path, strerror(errno));
+}
+
+enum status file_append(struct file_writer *w, const void *bytes, size_t size, struct error *err)
+{
+    const unsigned char *from = bytes;
+    if (err->status != STATUS_OK) return err->status;
     while (size > 0) {
-        const ssize_t done = write(fd, bytes, size);
+        const ssize_t done = write(w->fd, from, size);
         if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return false;
-        bytes += done;
+        if (done <= 0)
+            return fail(err, STATUS_IO, "%s: could not be written: %s", w->path, strerror(done < 0 ? errno : EIO));
+        from += done;
         size -= (size_t)done;
+        w->size += (uint64_t)done;
     }
-    return true;
+    return STATUS_OK;
+}
+
+/* Makes the new name last through a power failure. The file is in place already, and not every file system can do this:
+ * so that it cannot be done is no failure. */
+static void sync_folder(char *path)
+{
+    path[folder_length(path)] = '\0';
+    const int fd = open(path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)fsync(fd);
+    close(fd);
+}
+
+enum status file_finish(struct file_writer *w, enum status status, struct error *err)
+{
+    if (w->fd >= 0) {
+        bool good = status == STATUS_OK && fsync(w->fd) == 0;
+        int cause = errno;
+        if (close(w->fd) != 0 && good) {
+            good = false;
+            cause = errno;
+        }
+        if (good && rename(w->temporary, w->path) != 0) {
+            good = false;
+            cause = errno;
+        }
+        if (good) {
+            sync_folder(w->path);
+        } else {
+            unlink(w->temporary);
+            if (status == STATUS_OK)
+                status = fail(err, STATUS_IO, "%s: could not be written: %s", w->path, strerror(cause));
+        }
+    }
+    memory_free(w->path);
+    memory_free(w->temporary);
+    *w = (struct file_writer){.fd = -1};
+    return status;
 }
 
 enum status file_write(const char *path, const void *bytes, size_t size, struct error *err)
 {
-    enum status status = check_target(path, err);
-    if (status != STATUS_OK) return status;
-    const size_t name_bytes = strlen(path) + 64;
-    char *name = memory_alloc(name_bytes);
-    if (!name) return fail_no_memory(err, "a file name", name_bytes);
-    const int fd = open_temporary(path, name, name_bytes);
-    if (fd < 0) {
-        status = fail(err, STATUS_IO, "%s: could not be created: %s", path, strerror(errno));
-        memory_free(name);
-        return status;
-    }
-    bool good = write_all(fd, bytes, size) && fsync(fd) == 0;
-    int cause = errno;
-    if (close(fd) != 0 && good) {
-        good = false;
-        cause = errno;
-    }
-    if (good && rename(name, path) != 0) {
-        good = false;
-        cause = errno;
-    }
-    if (!good) {
-        unlink(name);
-        status = fail(err, STATUS_IO, "%s: could not be written: %s", path, strerror(cause));
-    }
-    memory_free(name);
-    return status;
+    struct file_writer w;
+    enum status status = file_begin(&w, path, err);
+    if (status == STATUS_OK) status = file_append(&w, bytes, size, err);
+    return file_finish(&w, status, err);
 }

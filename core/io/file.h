@@ -15,6 +15,7 @@
 #include "core/base/status.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct mapped_file {
     const unsigned char *bytes; /* owned; not NULL even if size is 0 */
@@ -29,8 +30,26 @@ void file_unmap(struct mapped_file *file);
 /* Lets the system drop the pages that lie wholly within bytes[0..size) of a mapping; they are read again if needed. */
 void file_drop_pages(const void *bytes, size_t size);
 
-/* Writes a temporary file beside `path`, syncs it and renames it. On failure nothing is left behind and what was at
- * `path` before is still there. */
+/* Writes a temporary file beside `path`, syncs it, renames it and syncs the folder. On failure nothing is left behind
+ * and what was at `path` before is still there. */
 MUST_CHECK enum status file_write(const char *path, const void *bytes, size_t size, struct error *err);
+
+/* The same, piece by piece:
+ *
+ *     struct file_writer w;
+ *     file_begin(&w, path, err), file_append(&w, bytes, size, err), ...
+ *     file_finish(&w, status, err)                        always, even if file_begin failed
+ *
+ * Once something has failed, later calls do nothing and return what `err` holds. */
+struct file_writer {
+    char *path, *temporary; /* owned */
+    int fd;                 /* -1: not open */
+    uint64_t size;          /* bytes so far */
+};
+
+MUST_CHECK enum status file_begin(struct file_writer *w, const char *path, struct error *err);
+MUST_CHECK enum status file_append(struct file_writer *w, const void *bytes, size_t size, struct error *err);
+/* With STATUS_OK the file comes into place, with any other status it is given up, and that status is returned. */
+MUST_CHECK enum status file_finish(struct file_writer *w, enum status status, struct error *err);
 
 #endif

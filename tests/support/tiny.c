@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/tiny.h"
 
-#include "tests/support/safetensors_write.h"
+#include "core/io/safetensors_write.h"
 #include "tests/support/weights.h"
 
 #include <setjmp.h>
