@@ -25,6 +25,7 @@
 #include "core/base/random.h"
 #include "core/io/checkpoint.h"
 #include "core/io/image.h"
+#include "core/nn/initialise.h"
 #include "core/nn/trainer.h"
 #include "include/limn.h"
 
@@ -148,13 +149,19 @@ struct training_key {
 MUST_CHECK enum status training_read_config(struct training *t, const char *object, const struct training_key *keys,
                                             int count, struct error *err);
 
-/* Makes a trainer of the graph's parameters with this prefix (NULL: all) by settings.rule (or `rule`, if it is not
- * NULL), fills its values in (from t->init where that has them, else by core/nn/initialise.h), starts its average and
- * publishes. The loop stores and restores it under `name`, and destroys it after close. Refused before anything is
- * allocated if it does not fit --max-memory. */
-MUST_CHECK enum status training_add_trainer(struct training *t, struct trainer **out, const struct graph *graph,
-                                            const char *prefix, const struct optimiser_rule *rule, const char *name,
-                                            struct error *err);
+struct training_trainer {
+    const char *name;                  /* "generator"; in checkpoints */
+    const struct graph *graph;         /* whose parameters are trained, ... */
+    const char *prefix;                /* ... if their names begin so; NULL: all */
+    const struct optimiser_rule *rule; /* NULL: settings.rule */
+    enum initialise_kind initialise;   /* of what t->init does not have */
+};
+
+/* Makes the trainer, fills its values in (from t->init where that has tensors of these names and shapes, else by
+ * core/nn/initialise.h), starts its average and publishes. The loop stores and restores it, and destroys it after
+ * close. Refused before anything is allocated if it does not fit --max-memory. */
+MUST_CHECK enum status training_add_trainer(struct training *t, struct trainer **out,
+                                            const struct training_trainer *options, struct error *err);
 
 /* exec_create within what --max-memory leaves; the sentence of a refusal names the remedies. The family destroys it. */
 MUST_CHECK enum status training_open_run(struct training *t, struct exec **out, struct graph *graph, struct error *err);
