@@ -5,6 +5,7 @@
  */
 #include "core/nn/batch_norm.h"
 #include "core/nn/losses.h"
+#include "core/nn/muon.h"
 #include "core/nn/trainer.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights.h"
@@ -96,7 +97,8 @@ static void test_threads(void **state)
     for (int k = 0; k < 3; k++) {
         float *first = NULL;
         for (int threads = 1; threads <= 5; threads++) {
-            const struct optimiser_rule rule = {kinds[k], 0.9f, 0.99f, 1e-8f, 0.1f, 1, 0.5f};
+            const struct optimiser_rule rule = {kinds[k],      0.9f,      0.99f,          1e-8f,
+                                                .decay = 0.1f, .clip = 1, .average = 0.5f};
             struct optimiser *o = NULL;
             struct error err = {0};
             must(optimiser_create(&o, &rule, COUNT, threads, &err), &err);
@@ -119,6 +121,152 @@ static void test_threads(void **state)
         }
         test_free(first);
     }
+}
+
+/* ---- Muon ---- */
+
+enum { MUON_PARAMETERS = 4 };
+
+static const struct {
+    const char *name, *gradient, *key;
+    int rank;
+    int64_t dim[4]; /* in a checkpoint */
+} muon_parameters[MUON_PARAMETERS] = {
+    {"w", "dw", "w", 2, {9, 7}},
+    {"k", "dk", "k", 4, {4, 3, 2, 2}},
+    {"b", "db", "b", 1, {5}},
+    {"table", "dtable", "table", 2, {6, 2}},
+};
+
+/* By the weight rule, channels last. */
+static void fill_parameter(float *out, const char *name, int p)
+{
+    const int64_t *d = muon_parameters[p].dim;
+    float plain[W];
+    int64_t n = 1;
+    for (int i = 0; i < muon_parameters[p].rank; i++) n *= d[i];
+    weights_fill(plain, name, muon_parameters[p].rank, d, 0, n);
+    const int64_t pixels = muon_parameters[p].rank == 4 ? d[2] * d[3] : 1, channels = d[1];
+    for (int64_t i = 0; i < n; i++)
+        out[pixels == 1 ? i : (i / (channels * pixels) * pixels + i % pixels) * channels + i / pixels % channels] =
+            plain[i];
+}
+
+static struct trainer *muon_trainer(struct backend *backend, int threads, struct error *err)
+{
+    struct graph g = {0};
+    struct trainer *t = NULL;
+    graph_param(&g, "w", PARAM_PLAIN, SHAPE(9, 7));
+    graph_param(&g, "k", PARAM_CONV, SHAPE(4, 2, 2, 3));
+    graph_param(&g, "b", PARAM_PLAIN, SHAPE(5));
+    graph_param(&g, "table", PARAM_PLAIN, SHAPE(6, 2));
+    const struct trainer_options options = {
+        .rule = {OPTIMISER_MUON, 0.9f, 0.95f, 1e-6f, .decay = 0.1f, .clip = 1, .average = 0.9f,
+                 .matrix_momentum = 0.95f, .matrix_rate = 20},
+        .threads = threads,
+        .no_matrices = (const char *const[]){"tab", NULL},
+    };
+    if (trainer_create(&t, backend, &g, &options, err) == STATUS_OK)
+        for (int p = 0; p < MUON_PARAMETERS; p++)
+            fill_parameter(trainer_find(t, muon_parameters[p].name), muon_parameters[p].name, p);
+    graph_clear(&g);
+    return t;
+}
+
+static float *gradient_of(struct trainer *t, int p)
+{
+    return t->optimiser->gradient + (trainer_find(t, muon_parameters[p].name) - t->optimiser->value);
+}
+
+static void check_muon(struct backend *backend, const struct checkpoint *golden, int threads)
+{
+    struct error err = {0};
+    struct trainer *t = muon_trainer(backend, threads, &err);
+    must(err.status, &err);
+    for (int step = 0; step < TRACE_STEPS; step++) {
+        char name[32];
+        float norm;
+        for (int p = 0; p < MUON_PARAMETERS; p++) {
+            snprintf(name, sizeof name, "%s.%d", muon_parameters[p].gradient, step);
+            fill_parameter(gradient_of(t, p), name, p);
+        }
+        must(trainer_step(t, 0.01f, &norm, &err), &err);
+        near(golden, &norm, 1, "muon", step, "norm");
+        for (int p = 0; p < MUON_PARAMETERS; p++) {
+            char key[64];
+            snprintf(key, sizeof key, "muon.%d.%s", step, muon_parameters[p].key);
+            float *want = golden_values(golden, "%s", key);
+            golden_near(trainer_find(t, muon_parameters[p].name), want, (size_t)golden_tensor(golden, "%s", key)->count,
+                        5e-6, "%s", key);
+            memory_free(want);
+        }
+    }
+    trainer_destroy(t);
+}
+
+static void test_muon(void **state)
+{
+    (void)state;
+    struct checkpoint *golden = golden_open("gradients/optimisers.safetensors");
+    for (int threads = 1; threads <= 3; threads++) {
+        struct backend *backend = NULL;
+        struct error err = {0};
+        must(backend_open(&backend, "cpu", &(struct backend_options){.threads = threads}, &err), &err);
+        check_muon(backend, golden, threads);
+        backend->f->close(backend);
+    }
+    checkpoint_close(golden);
+}
+
+/* Big enough for many tasks: the same bits at any number of threads; and what it is for: singular values near one, so
+ * that a matrix times its transpose is near the identity. */
+static void test_muon_threads(void **state)
+{
+    (void)state;
+    enum { ROWS = 96, COLUMNS = 500, COUNT = ROWS * COLUMNS };
+    float *flat = test_malloc(2 * COUNT * sizeof *flat), *first = flat + COUNT;
+    for (int threads = 1; threads <= 4; threads++) {
+        struct backend *backend = NULL;
+        struct muon *muon = NULL;
+        struct error err = {0};
+        must(backend_open(&backend, "cpu", &(struct backend_options){.threads = threads}, &err), &err);
+        must(muon_create(&muon, backend, &(struct muon_matrix){0, ROWS, COLUMNS}, 1, &err), &err);
+        for (int64_t i = 0; i < COUNT; i++) flat[i] = noise(i * i * i);
+        must(muon_turn(muon, flat, &err), &err);
+        if (threads == 1) memcpy(first, flat, COUNT * sizeof *flat);
+        assert_memory_equal(flat, first, COUNT * sizeof *flat);
+        muon_destroy(muon);
+        backend->f->close(backend);
+    }
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j <= i; j++) {
+            float dot = 0;
+            for (int k = 0; k < COLUMNS; k++) dot += flat[i * COLUMNS + k] * flat[j * COLUMNS + k];
+            assert_true(i == j ? dot > 0.3f && dot < 1.6f : fabsf(dot) < 0.4f);
+        }
+    test_free(flat);
+}
+
+/* Every allocation of a trainer with Muon fails in turn. */
+static void test_muon_no_memory(void **state)
+{
+    (void)state;
+    struct backend *backend = NULL;
+    struct error err = {0};
+    must(backend_open(&backend, "cpu", &(struct backend_options){.threads = 1}, &err), &err);
+    memory_fail_after(0);
+    trainer_destroy(muon_trainer(backend, 1, &err));
+    const uint64_t asked = memory_fail_after(0);
+    must(err.status, &err);
+    for (uint64_t i = 1; i <= asked; i++) {
+        error_clear(&err);
+        memory_fail_after(i);
+        struct trainer *t = muon_trainer(backend, 1, &err);
+        memory_fail_after(0);
+        assert_null(t);
+        assert_int_equal(err.status, STATUS_NO_MEMORY);
+    }
+    backend->f->close(backend);
 }
 
 /* Decay pulls only where it applies, also if that changes inside a task. */
@@ -172,6 +320,8 @@ static void test_refusals(void **state)
         {{OPTIMISER_SGD, 0.9f, .decay = -1}, 1, "a weight decay of -1"},
         {{OPTIMISER_SGD, 0.9f, .clip = INFINITY}, 1, "a largest norm of inf"},
         {{OPTIMISER_SGD, 0.9f, .average = 1}, 1, "a running average's factor is 1"},
+        {{OPTIMISER_MUON, 0.9f, 0.9f, 1e-8f, .matrix_momentum = 1, .matrix_rate = 20}, 1, "a momentum of 1 must be"},
+        {{OPTIMISER_MUON, 0.9f, 0.9f, 1e-8f, .matrix_rate = 0}, 1, "a rate of 0 times the others'"},
         {{.kind = OPTIMISER_SGD, .beta1 = 0.9f}, 0, "an optimiser for 0 numbers"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -457,7 +607,8 @@ int main(void)
         cmocka_unit_test(test_refusals),        cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_losses),          cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_publishing),
-        cmocka_unit_test(test_trainer_refuses),
+        cmocka_unit_test(test_trainer_refuses), cmocka_unit_test(test_muon),
+        cmocka_unit_test(test_muon_threads),    cmocka_unit_test(test_muon_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

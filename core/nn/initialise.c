@@ -11,6 +11,8 @@
  */
 #include "core/nn/initialise.h"
 
+#include "core/io/checkpoint.h"
+
 #include "core/base/random.h"
 
 #include <math.h>

@@ -10,7 +10,7 @@ enum { CHUNK = 1 << 14 }; /* elements of a task, and of a partial sum */
 
 struct optimiser_workers {
     struct pool *pool;   /* owned */
-    double *partial_sum; /* owned; by chunk */
+    double *partial_sum; /* owned; by chunk: squares of the gradients, then those of matrices among them */
 };
 
 /* One step's numbers, as torch.optim computes them: scalars in double, elements in float. */
@@ -40,6 +40,7 @@ void optimiser_destroy(struct optimiser *o)
     memory_free(o->second);
     memory_free(o->average);
     memory_free(o->decays);
+    memory_free(o->matrices);
     memory_free(o);
 }
 
@@ -58,6 +59,13 @@ static enum status check_rule(const struct optimiser_rule *rule, struct error *e
     if (!(rule->decay >= 0) || !(rule->clip >= 0) || !isfinite(rule->decay) || !isfinite(rule->clip))
         return fail(err, STATUS_ARGUMENT, "a weight decay of %g and a largest norm of %g must both be 0 or above",
                     (double)rule->decay, (double)rule->clip);
+    if (rule->kind == OPTIMISER_MUON &&
+        (!is_fraction(rule->matrix_momentum) || !(rule->matrix_rate > 0) || !isfinite(rule->matrix_rate)))
+        return fail(
+            err, STATUS_ARGUMENT,
+            "for matrices a momentum of %g must be from 0 up to below 1, and a rate of %g times the others' above "
+            "0",
+            (double)rule->matrix_momentum, (double)rule->matrix_rate);
     if (!is_fraction(rule->average))
         return fail(err, STATUS_ARGUMENT, "a running average's factor is %g and may be from 0 up to below 1",
                     (double)rule->average);
@@ -75,10 +83,12 @@ static enum status allocate(struct optimiser *o, int threads, struct error *err)
     if (adam) o->second = memory_alloc(bytes);
     if (o->rule.average > 0) o->average = memory_alloc(bytes);
     o->decays = memory_alloc(blocks);
+    if (o->rule.kind == OPTIMISER_MUON) o->matrices = memory_alloc(blocks);
     o->workers = memory_alloc(sizeof *o->workers);
-    if (o->workers) o->workers->partial_sum = memory_alloc((size_t)chunks_of(o->count) * sizeof(double));
+    if (o->workers) o->workers->partial_sum = memory_alloc(2 * (size_t)chunks_of(o->count) * sizeof(double));
     if (!o->value || !o->gradient || ((adam || momentum) && !o->first) || (adam && !o->second) ||
-        (o->rule.average > 0 && !o->average) || !o->decays || !o->workers || !o->workers->partial_sum)
+        (o->rule.average > 0 && !o->average) || !o->decays || (o->rule.kind == OPTIMISER_MUON && !o->matrices) ||
+        !o->workers || !o->workers->partial_sum)
         return fail_no_memory(err, "an optimiser", bytes);
     for (size_t i = 0; i < blocks; i++) o->decays[i] = 1;
     return pool_create(&o->workers->pool, threads, err);
@@ -115,14 +125,34 @@ void optimiser_start_average(struct optimiser *o)
     for (int64_t i = 0; i < o->count && o->average; i++) o->average[i] = o->value[i];
 }
 
+static bool is_matrix(const struct optimiser *o, int64_t element)
+{
+    return o->matrices && o->matrices[element / OPTIMISER_BLOCK];
+}
+
+/* The end of the run from `from` in which all elements are of one kind. */
+static int64_t run_end(const struct optimiser *o, int64_t from, int64_t end)
+{
+    const unsigned char decays = o->decays[from / OPTIMISER_BLOCK];
+    const bool matrix = is_matrix(o, from);
+    int64_t to = from;
+    while (to < end && o->decays[to / OPTIMISER_BLOCK] == decays && is_matrix(o, to) == matrix) to += OPTIMISER_BLOCK;
+    return to < end ? to : end;
+}
+
 static void sum_squares(void *context, int64_t chunk, int worker)
 {
     (void)worker;
     struct optimiser *o = context;
-    double sum = 0;
-    for (int64_t i = chunk * CHUNK; i < chunk_end(o, chunk); i++)
-        sum += (double)o->gradient[i] * (double)o->gradient[i];
-    o->workers->partial_sum[chunk] = sum;
+    double sum[2] = {0, 0};
+    for (int64_t from = chunk * CHUNK, to; from < chunk_end(o, chunk); from = to) {
+        to = run_end(o, from, chunk_end(o, chunk));
+        double squares = 0;
+        for (int64_t i = from; i < to; i++) squares += (double)o->gradient[i] * (double)o->gradient[i];
+        sum[is_matrix(o, from)] += squares;
+    }
+    o->workers->partial_sum[chunk] = sum[0] + sum[1];
+    o->workers->partial_sum[chunks_of(o->count) + chunk] = sum[1];
 }
 
 /* m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= rate / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps). */
@@ -130,7 +160,7 @@ static void adam_block(const struct step *s, int64_t from, int64_t to, bool deca
 {
     struct optimiser *o = s->o;
     const float b1 = o->rule.beta1, b2 = o->rule.beta2, rest1 = 1 - b1, rest2 = 1 - b2;
-    const float shrink = decays && o->rule.kind == OPTIMISER_ADAMW ? s->shrink : 1;
+    const float shrink = decays && o->rule.kind != OPTIMISER_ADAM ? s->shrink : 1;
     const float decay = decays && o->rule.kind == OPTIMISER_ADAM ? o->rule.decay : 0;
     for (int64_t i = from; i < to; i++) {
         const float g = o->gradient[i] * s->scale + decay * o->value[i];
@@ -153,19 +183,49 @@ static void sgd_block(const struct step *s, int64_t from, int64_t to, bool decay
     }
 }
 
+/* m = momentum m + (1 - momentum) g; the gradient becomes momentum m + (1 - momentum) g, the look ahead. */
+static void momentum_block(struct optimiser *o, int64_t from, int64_t to)
+{
+    const float keep = o->rule.matrix_momentum, rest = 1 - keep;
+    for (int64_t i = from; i < to; i++) {
+        o->first[i] = keep * o->first[i] + rest * o->gradient[i];
+        o->gradient[i] = keep * o->first[i] + rest * o->gradient[i];
+    }
+}
+
+/* The gradient is the direction by now. */
+static void matrix_block(const struct step *s, int64_t from, int64_t to, bool decays)
+{
+    struct optimiser *o = s->o;
+    const float rate = s->rate * o->rule.matrix_rate, shrink = decays ? 1 - rate * o->rule.decay : 1;
+    for (int64_t i = from; i < to; i++) o->value[i] = o->value[i] * shrink - rate * o->gradient[i];
+}
+
+static void momentum_chunk(void *context, int64_t chunk, int worker)
+{
+    (void)worker;
+    struct optimiser *o = context;
+    for (int64_t from = chunk * CHUNK, to; from < chunk_end(o, chunk); from = to) {
+        to = run_end(o, from, chunk_end(o, chunk));
+        if (is_matrix(o, from)) momentum_block(o, from, to);
+    }
+}
+
 static void update_chunk(void *context, int64_t chunk, int worker)
 {
     (void)worker;
     const struct step *s = context;
     struct optimiser *o = s->o;
     const int64_t end = chunk_end(o, chunk);
-    for (int64_t from = chunk * CHUNK; from < end;) {
-        const unsigned char decays = o->decays[from / OPTIMISER_BLOCK];
-        int64_t to = from;
-        while (to < end && o->decays[to / OPTIMISER_BLOCK] == decays) to += OPTIMISER_BLOCK;
-        if (to > end) to = end;
-        (o->rule.kind == OPTIMISER_SGD ? sgd_block : adam_block)(s, from, to, decays != 0);
-        from = to;
+    for (int64_t from = chunk * CHUNK, to; from < end; from = to) {
+        to = run_end(o, from, end);
+        const bool decays = o->decays[from / OPTIMISER_BLOCK] != 0;
+        if (is_matrix(o, from))
+            matrix_block(s, from, to, decays);
+        else if (o->rule.kind == OPTIMISER_SGD)
+            sgd_block(s, from, to, decays);
+        else
+            adam_block(s, from, to, decays);
     }
     const float keep = o->rule.average, rest = 1 - keep;
     for (int64_t i = chunk * CHUNK; i < end && o->average; i++)
@@ -173,23 +233,39 @@ static void update_chunk(void *context, int64_t chunk, int worker)
     for (int64_t i = chunk * CHUNK; i < end; i++) o->gradient[i] = 0;
 }
 
-enum status optimiser_step(struct optimiser *o, float rate, float *norm, struct error *err)
+/* The norm of all gradients, and that of those which clipping counts. */
+static float norm_of(struct optimiser *o, float *clipped)
 {
     pool_run(o->workers->pool, sum_squares, o, chunks_of(o->count));
-    double sum = 0;
-    for (int64_t i = 0; i < chunks_of(o->count); i++) sum += o->workers->partial_sum[i];
-    const float size = (float)sqrt(sum);
+    double sum = 0, matrices = 0;
+    for (int64_t i = 0; i < chunks_of(o->count); i++) {
+        sum += o->workers->partial_sum[i];
+        matrices += o->workers->partial_sum[chunks_of(o->count) + i];
+    }
+    *clipped = (float)sqrt(fmax(sum - matrices, 0));
+    return (float)sqrt(sum);
+}
+
+enum status optimiser_step(struct optimiser *o, float rate, float *norm, struct error *err)
+{
+    float clipped;
+    const float size = norm_of(o, &clipped);
     if (norm) *norm = size;
     if (!isfinite(size))
         return fail(err, STATUS_ARGUMENT,
                     "the gradients of step %lld are not finite; a smaller learning rate or clipping may help",
                     (long long)o->steps + 1);
+    if (o->directions.turn) {
+        pool_run(o->workers->pool, momentum_chunk, o, chunks_of(o->count));
+        const enum status status = o->directions.turn(o->directions.context, o->gradient, err);
+        if (status != STATUS_OK) return status;
+    }
     o->steps++;
     const double correction1 = 1 - pow((double)o->rule.beta1, (double)o->steps);
     const double correction2 = 1 - pow((double)o->rule.beta2, (double)o->steps);
     struct step s = {.o = o, .rate = rate, .scale = 1};
     /* torch.nn.utils.clip_grad_norm_ */
-    if (o->rule.clip > 0) s.scale = fminf(o->rule.clip / (size + 1e-6f), 1);
+    if (o->rule.clip > 0) s.scale = fminf(o->rule.clip / (clipped + 1e-6f), 1);
     s.shrink = (float)(1 - (double)rate * (double)o->rule.decay);
     s.step_size = (float)((double)rate / correction1);
     s.root_of_correction = (float)sqrt(correction2);

@@ -28,15 +28,27 @@
 #include <stdint.h>
 
 /* ADAM and SGD add decay * value to the gradient, as torch.optim's do; ADAMW shrinks the value itself (Loshchilov and
- * Hutter 2019, arXiv 1711.05101). */
-enum optimiser_kind { OPTIMISER_ADAMW, OPTIMISER_ADAM, OPTIMISER_SGD };
+ * Hutter 2019, arXiv 1711.05101). MUON steps along a matrix's momentum with all its singular values made about one
+ * (Keller Jordan and others 2024, https://kellerjordan.github.io/posts/muon; core/nn/muon.h), so that rare directions,
+ * such as what one caption asks for, are learnt as fast as common ones; what is no matrix follows AdamW's rule. */
+enum optimiser_kind { OPTIMISER_ADAMW, OPTIMISER_ADAM, OPTIMISER_SGD, OPTIMISER_MUON };
 
 struct optimiser_rule {
     enum optimiser_kind kind;
     float beta1, beta2, eps; /* Adam's (Kingma and Ba 2015, arXiv 1412.6980); SGD's momentum is beta1 */
     float decay;             /* weight decay; 0: none */
-    float clip;              /* largest norm of all gradients together; they are scaled down to it. 0: any */
+    float clip;              /* largest norm of all gradients together; they are scaled down to it. 0: any. Muon's
+                                matrices, whose length does not matter, are neither counted nor scaled */
     float average;           /* of the running average of the values: average = a average + (1 - a) value. 0: none */
+    float matrix_momentum;   /* Muon: m = momentum m + (1 - momentum) g, and one look ahead */
+    float matrix_rate;       /* Muon: a matrix's rate as a multiple of the others' */
+};
+
+/* Muon: turns the directions of all matrices, in an array laid out as the values, into those to step along. Set by who
+ * knows the matrices' shapes (core/nn/trainer.h). */
+struct optimiser_directions {
+    enum status (*turn)(void *context, float *direction, struct error *err);
+    void *context; /* borrowed */
 };
 
 struct optimiser {
@@ -46,7 +58,9 @@ struct optimiser {
     float *first, *second;   /* owned; moments, or momentum; NULL where the rule has none */
     float *average;          /* owned; NULL without */
     unsigned char *decays;   /* owned; by blocks of OPTIMISER_BLOCK elements: whether decay applies; all 1 at first */
-    int64_t steps;           /* done so far */
+    unsigned char *matrices; /* owned; likewise: whether the element is a matrix's; all 0 at first. NULL unless Muon */
+    struct optimiser_directions directions;
+    int64_t steps;                     /* done so far */
     struct optimiser_workers *workers; /* owned */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/nn/trainer.h"
 
+#include "core/nn/muon.h"
 #include "core/tensor/gradient.h"
 
 #include <assert.h>
@@ -11,6 +12,7 @@ void trainer_destroy(struct trainer *t)
     if (!t) return;
     if (t->buffer) t->backend->f->free(t->backend, t->buffer);
     optimiser_destroy(t->optimiser);
+    muon_destroy(t->muon);
     memory_free(t->parameters);
     memory_free(t->received);
     arena_clear(&t->arena);
@@ -55,6 +57,35 @@ static int64_t place_of(const struct trainer_parameter *p)
     return (int64_t)(p->weight.offset / sizeof(float));
 }
 
+static bool is_matrix(const struct trainer_parameter *p, const char *const *no_matrices)
+{
+    for (; no_matrices && *no_matrices; no_matrices++)
+        if (strstr(p->weight.name, *no_matrices)) return false;
+    return p->weight.shape.rank > 1;
+}
+
+/* Tells the optimiser which parameters are matrices, and how to turn them. */
+static enum status prepare_muon(struct trainer *t, const char *const *no_matrices, struct error *err)
+{
+    const size_t bytes = (size_t)t->count * sizeof(struct muon_matrix);
+    struct muon_matrix *matrices = memory_alloc(bytes);
+    if (!matrices) return fail_no_memory(err, "Muon", bytes);
+    int count = 0;
+    for (int i = 0; i < t->count; i++) {
+        const struct trainer_parameter *p = &t->parameters[i];
+        const int64_t n = floats_of(p), rows = p->weight.shape.dim[0];
+        if (!is_matrix(p, no_matrices)) continue;
+        matrices[count++] = (struct muon_matrix){.place = place_of(p), .rows = rows, .columns = n / rows};
+        memset(t->optimiser->matrices + place_of(p) / OPTIMISER_BLOCK, 1,
+               (size_t)((n + OPTIMISER_BLOCK - 1) / OPTIMISER_BLOCK));
+    }
+    enum status status = STATUS_OK;
+    if (count > 0) status = muon_create(&t->muon, t->backend, matrices, count, err);
+    if (t->muon) t->optimiser->directions = (struct optimiser_directions){muon_turn, t->muon};
+    memory_free(matrices);
+    return status;
+}
+
 static enum status prepare(struct trainer *t, const struct graph *graph, const struct trainer_options *options,
                            struct error *err)
 {
@@ -80,7 +111,8 @@ static enum status prepare(struct trainer *t, const struct graph *graph, const s
         memset(t->optimiser->decays + place_of(p) / OPTIMISER_BLOCK, p->weight.shape.rank > 1, (size_t)blocks);
     }
     t->received = memory_alloc_raw((size_t)longest * sizeof(float));
-    return t->received ? STATUS_OK : fail_no_memory(err, "a trainer", (size_t)longest * sizeof(float));
+    if (!t->received) return fail_no_memory(err, "a trainer", (size_t)longest * sizeof(float));
+    return options->rule.kind == OPTIMISER_MUON ? prepare_muon(t, options->no_matrices, err) : STATUS_OK;
 }
 
 enum status trainer_create(struct trainer **out, struct backend *backend, const struct graph *graph,

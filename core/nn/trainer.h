@@ -37,12 +37,16 @@ struct trainer {
     struct buffer *buffer;   /* owned; the optimiser's values on the backend */
     struct arena arena;      /* names */
     float *received;         /* owned; one gradient as it comes from the backend */
+    struct muon *muon;       /* owned; NULL unless the rule is Muon's */
 };
 
 struct trainer_options {
     const char *prefix; /* only parameters whose name begins so; NULL: all */
     struct optimiser_rule rule;
     int threads; /* as pool_create's */
+    /* For Muon: every parameter of more than one dimension is a matrix, except those in whose name one of these occurs:
+     * tables of embeddings, first and last layers. NULL, or a list that ends with NULL. */
+    const char *const *no_matrices;
 };
 
 /* Weight decay applies to parameters of more than one dimension: neither to biases nor to norms. */

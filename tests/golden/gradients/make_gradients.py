@@ -341,7 +341,42 @@ def make_optimisers():
             average = 0.9 * average + 0.1 * w.detach()
             out[f"{name}.{step}.w"], out[f"{name}.{step}.b"] = w.detach().clone(), b.detach().clone()
         out[f"{name}.average"] = average
+    make_muon(out)
     save("optimisers.safetensors", out)
+
+
+def newton_schulz(g):
+    """As Keller Jordan's post has it, https://kellerjordan.github.io/posts/muon, in the matrices' own precision."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g / (g.norm() + 1e-7)
+    if g.shape[0] > g.shape[1]:
+        x = x.T
+    for _ in range(5):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if g.shape[0] > g.shape[1] else x
+
+
+def make_muon(out):
+    """A tall matrix, a convolution's weight [4, 3, 2, 2], a vector and a table, the last two by AdamW."""
+    w, k = ruled("w", 9, 7), ruled("k", 4, 3, 2, 2)
+    b, table = ruled("b", 5).requires_grad_(), ruled("table", 6, 2).requires_grad_()
+    adamw = torch.optim.AdamW([{"params": [b], "weight_decay": 0.}, {"params": [table]}], lr=0.01, betas=(0.9, 0.95),
+                              eps=1e-6, weight_decay=0.1)
+    momentum = [torch.zeros_like(w), torch.zeros_like(k)]
+    for step in range(5):
+        b.grad, table.grad = ruled(f"db.{step}", 5), ruled(f"dtable.{step}", 6, 2)
+        gradients = [ruled(f"dw.{step}", 9, 7), ruled(f"dk.{step}", 4, 3, 2, 2)]
+        out[f"muon.{step}.norm"] = torch.stack([x.norm() for x in (b.grad, table.grad, *gradients)]).norm().view(1)
+        nn.utils.clip_grad_norm_([b, table], 1.0)
+        adamw.step()
+        for p, m, g in zip((w, k), momentum, gradients):
+            m.lerp_(g, 0.05)
+            x = newton_schulz(g.lerp(m, 0.95).reshape(len(p), -1))
+            x = x * max(1., x.shape[0] / x.shape[1]) ** 0.5
+            p.mul_(1 - 0.2 * 0.1).add_(x.view_as(p), alpha=-0.2)
+        out[f"muon.{step}.w"], out[f"muon.{step}.k"] = w.clone(), k.clone()
+        out[f"muon.{step}.b"], out[f"muon.{step}.table"] = b.detach().clone(), table.detach().clone()
 
 
 if __name__ == "__main__":
