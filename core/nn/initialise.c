@@ -14,6 +14,7 @@
 #include "core/io/checkpoint.h"
 
 #include "core/base/random.h"
+#include "core/io/checkpoint.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ enum how {
     NORMAL, /* deviation `number` */
     WIDTH,  /* deviation `number` / sqrt(last dimension) */
     FIXED,  /* `number` */
+    NEAR,   /* 1, with deviation `number` */
 };
 
 struct rule {
@@ -130,10 +132,10 @@ static struct rule torch_rule(const struct trainer *t, const struct trainer_para
     return (struct rule){.how = FIXED, .number = ends_with(p->weight.name, "weight") ? 1 : 0};
 }
 
-static struct rule dcgan_rule(const struct trainer *t, const struct trainer_parameter *p)
+static struct rule dcgan_rule(const struct trainer_parameter *p)
 {
-    (void)t;
     if (p->weight.shape.rank > 1) return (struct rule){.how = NORMAL, .number = 0.02};
+    if (ends_with(p->weight.name, "weight")) return (struct rule){.how = NEAR, .number = 0.02};
     return (struct rule){.how = FIXED, .number = 0};
 }
 
@@ -153,16 +155,16 @@ static struct rule published_rule(const struct trainer *t, const struct trainer_
 
 static void fill(float *values, size_t n, const struct rule *rule, double width, double fan, struct rng *rng)
 {
-    const double deviation = rule->how == WIDTH ? rule->number / sqrt(width) : rule->number;
     const double bound = fan > 0 ? 1 / sqrt(fan) : 0;
-    if (rule->how == NORMAL || rule->how == WIDTH) rng_normal(rng, values, n);
-    for (size_t i = 0; i < n; i++) {
-        if (rule->how == FIXED)
-            values[i] = (float)rule->number;
-        else if (rule->how == EVEN)
-            values[i] = (float)(bound * (rng_bits(rng) * 0x1p-31 - 1));
-        else
-            values[i] *= (float)deviation;
+    const double deviation = rule->how == WIDTH ? rule->number / sqrt(width) : rule->number;
+    const double mean = rule->how == NEAR ? 1 : 0;
+    if (rule->how == FIXED) {
+        for (size_t i = 0; i < n; i++) values[i] = (float)rule->number;
+    } else if (rule->how == EVEN) {
+        for (size_t i = 0; i < n; i++) values[i] = (float)(bound * (rng_bits(rng) * 0x1p-31 - 1));
+    } else {
+        rng_normal(rng, values, n);
+        for (size_t i = 0; i < n; i++) values[i] = (float)(mean + deviation * (double)values[i]);
     }
 }
 
@@ -170,15 +172,10 @@ void initialise(struct trainer *t, enum initialise_kind kind, uint64_t seed)
 {
     for (int i = 0; i < t->count; i++) {
         const struct trainer_parameter *p = &t->parameters[i];
-        const struct rule rule = kind == INITIALISE_DCGAN ? dcgan_rule(t, p) : published_rule(t, p);
-        const int64_t n = shape_count(p->weight.shape);
-        float *values = t->optimiser->value + p->weight.offset / sizeof(float);
+        const struct rule rule = kind == INITIALISE_DCGAN ? dcgan_rule(p) : published_rule(t, p);
         struct rng rng;
         rng_init(&rng, RNG_PHILOX, initialise_key(seed, hash_name(p->weight.name), (uint64_t)p->first_row));
-        fill(values, (size_t)n, &rule, (double)shape_dim(p->weight.shape, -1), (double)fan_in(t, p), &rng);
-        /* Batch norm's weights are the only single ones that a DCGAN draws. */
-        if (kind != INITIALISE_DCGAN || p->weight.shape.rank != 1 || !ends_with(p->weight.name, "weight")) continue;
-        rng_normal(&rng, values, (size_t)n);
-        for (int64_t k = 0; k < n; k++) values[k] = 1 + 0.02F * values[k];
+        fill(t->optimiser->value + p->weight.offset / sizeof(float), (size_t)shape_count(p->weight.shape), &rule,
+             (double)shape_dim(p->weight.shape, -1), (double)fan_in(t, p), &rng);
     }
 }
