@@ -11,8 +11,6 @@ Reads the packages that fetch.sh unpacked, renders the curated concepts
 Everything is deterministic.
 """
 import collections
-import ctypes as C
-import glob
 import hashlib
 import json
 import os
@@ -23,74 +21,12 @@ import zlib
 import numpy as np
 import torch
 
+import drawings as dr
 import recolour as rc
 import settings as S
 import tokenizer as tk
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class Rect(C.Structure):
-    _fields_ = [(n, C.c_double) for n in ("x", "y", "w", "h")]
-
-
-def libraries():
-    rsvg, cairo = C.CDLL("librsvg-2.so.2"), C.CDLL("libcairo.so.2")
-    gobject = C.CDLL("libgobject-2.0.so.0")
-    p, i = C.c_void_p, C.c_int
-    rsvg.rsvg_handle_new_from_data.restype = p
-    rsvg.rsvg_handle_new_from_data.argtypes = [C.c_char_p, C.c_size_t, p]
-    rsvg.rsvg_handle_render_document.argtypes = [p, p, C.POINTER(Rect), p]
-    cairo.cairo_image_surface_create_for_data.restype = p
-    cairo.cairo_image_surface_create_for_data.argtypes = [p, i, i, i, i]
-    cairo.cairo_create.restype = p
-    for f in (cairo.cairo_create, cairo.cairo_destroy, cairo.cairo_surface_flush,
-              cairo.cairo_surface_destroy, gobject.g_object_unref):
-        f.argtypes = [p]
-    return rsvg, cairo, gobject
-
-
-def render(libs, svg):
-    """SVG text -> un-premultiplied RGBA array, or None where it fails."""
-    rsvg, cairo, gobject = libs
-    data = svg.encode()
-    handle = rsvg.rsvg_handle_new_from_data(data, len(data), None)
-    if not handle:
-        return None
-    n = S.SIZE * 4                                    # drawn four times as large
-    buf = np.zeros((n, n, 4), np.uint8)
-    surface = cairo.cairo_image_surface_create_for_data(buf.ctypes.data, 0, n, n, n * 4)
-    cr = cairo.cairo_create(surface)
-    m = 4.0 * S.MARGIN
-    ok = rsvg.rsvg_handle_render_document(handle, cr, C.byref(Rect(m, m, n - 2 * m, n - 2 * m)), None)
-    cairo.cairo_destroy(cr)
-    cairo.cairo_surface_flush(surface)
-    cairo.cairo_surface_destroy(surface)
-    gobject.g_object_unref(handle)
-    if not ok:
-        return None
-    f = buf.astype(np.float32).reshape(S.SIZE, 4, S.SIZE, 4, 4).mean((1, 3))
-    a = f[..., 3:]
-    rgb = np.where(a > 0, f[..., 2::-1] / np.maximum(a, 1e-6) * 255, 255)
-    out = np.concatenate([rgb, a], -1)
-    return np.clip(out + .5, 0, 255).astype(np.uint8)
-
-
-def canon(code):
-    """A code point sequence without variation selectors, upper case."""
-    return "-".join(p for p in code.upper().split("-") if p != "FE0F")
-
-
-def package(root, name):
-    found = [d for d in glob.glob(os.path.join(root, "*" + name + "-[0-9]*", "package"))]
-    if len(found) != 1:
-        sys.exit(f"expected one unpacked package {name} under {root}: {found}")
-    return found[0]
-
-
-def load(path):
-    with open(path, encoding="utf-8") as f:
-        return json.load(f)
 
 
 def read_concepts():
@@ -102,7 +38,7 @@ def read_concepts():
             cell = [c.strip() for c in line.split("|")] + [""]
             opts = cell[3].split()
             rows.append(dict(
-                code=canon("-".join(f"{ord(c):X}" for c in cell[0])),
+                code=dr.canon("-".join(f"{ord(c):X}" for c in cell[0])),
                 en=[x.strip() for x in cell[1].split(",")],
                 ko=[x.strip() for x in cell[2].split(",")],
                 colour=next((o[2:] for o in opts if o.startswith("c=")), None),
@@ -145,49 +81,26 @@ def read_drop():
 
 def collect(root, concepts):
     """Renders every concept in every style; returns pictures and their rows."""
-    base = package(root, "emojibase-data")
-    names = {canon(d["hexcode"]): d for d in load(base + "/en/data.json")}
-    korean = {canon(d["hexcode"]): d for d in load(base + "/ko/data.json")}
-    # icon name -> code point, from the packages that have a table of them; the
-    # names are one scheme across these packages, so it serves the others too
-    code_of = {}
-    for style, _, _ in S.STYLES:
-        path = package(root, style) + "/chars.json"
-        for code, name in (load(path) if os.path.exists(path) else {}).items():
-            code_of.setdefault(name, canon(code))
-    libs, drop = libraries(), read_drop()
+    names, korean = dr.names(root, "en"), dr.names(root, "ko")
+    libs, drop = dr.libraries(), read_drop()
     by_code = {c["code"]: k for k, c in enumerate(concepts)}
     pictures, rows, seen = [], [], {}
-    for s, (style, _, _) in enumerate(S.STYLES):
-        folder = package(root, style)
-        icons = load(folder + "/icons.json")
-        own = {n: canon(c) for c, n in load(folder + "/chars.json").items()} \
-            if os.path.exists(folder + "/chars.json") else {}
-        done = set()
-        table = dict(icons["icons"])
-        for name, alias in icons.get("aliases", {}).items():
-            if set(alias) == {"parent"} and alias["parent"] in table:
-                table.setdefault(name, table[alias["parent"]])
-        for name, icon in table.items():
-            code = own.get(name) or code_of.get(name)
-            k = by_code.get(code)
-            if k is None or code in done or icon.get("hidden") or f"{style}/{code}" in drop:
-                continue
-            w, h = (icon.get(x, icons.get(x, 16)) for x in ("width", "height"))
-            svg = ('<svg xmlns="http://www.w3.org/2000/svg" '
-                   'xmlns:xlink="http://www.w3.org/1999/xlink" '
-                   f'width="{w}" height="{h}" viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {w} {h}">'
-                   f'{icon["body"]}</svg>')
-            image = render(libs, svg)
-            if image is None or image[..., 3].max() < 128:
-                continue
-            mark = hashlib.sha256(image.tobytes()).digest()
-            if mark in seen:
-                continue
-            seen[mark] = 1
-            done.add(code)
-            pictures.append(image)
-            rows.append((k, s))
+    styles = [style for style, _, _ in S.STYLES]
+    done = set()
+    for style, code, icon in dr.icons(root, styles):
+        k = by_code.get(code)
+        if k is None or (style, code) in done or f"{style}/{code}" in drop:
+            continue
+        image = dr.render(libs, icon)
+        if image is None or image[..., 3].max() < 128:
+            continue
+        mark = hashlib.sha256(image.tobytes()).digest()
+        if mark in seen:
+            continue
+        seen[mark] = 1
+        done.add((style, code))
+        pictures.append(image)
+        rows.append((k, styles.index(style)))
     for k, c in enumerate(concepts):
         d = names.get(c["code"])
         if d is None:
