@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A folder of pictures as arrays: pixels of one size, and features by a CLIP image tower, kept in a cache file so that
+ * a set is looked at once.
+ *
+ *     struct picture_set set = {0};
+ *     picture_set_read(&set, "photos", &(struct picture_set_options){.side = 64}, &err);
+ *     picture_set_embed(&set, &(struct picture_set_embedding){.pair = pair, .model = hash}, &err);
+ *     ... picture_set_features(&set), picture_set_pixels(&set) ...
+ *     picture_set_clear(&set);
+ */
+#ifndef COMPARE_PICTURE_SET_H
+#define COMPARE_PICTURE_SET_H
+
+#include "clip/clip_pair.h"
+#include "compare/features.h"
+#include "core/base/memory.h"
+#include "core/io/image.h"
+
+/* Where the resize rule is named in a table or file: all of Pillow's bicubic on 8-bit RGB laid on white. */
+#define PICTURE_SET_RESIZE_RULE "PIL bicubic, shorter side to size, centre square, RGB on white"
+
+enum { PICTURE_SET_MAX = 200000, PICTURE_SET_MAX_SIDE = 2048 };
+
+struct picture_set_options {
+    int side;      /* pixels a side of every picture in memory; 0: the size of the first, and all must have it */
+    int64_t limit; /* at most so many, spread evenly over the sorted names; 0: all */
+    const struct measures_watch *watch;
+};
+
+struct picture_set {
+    struct arena memory;
+    char *name;                            /* the folder */
+    const char **paths;                    /* [count]; NULL entries for pictures that came from memory */
+    uint8_t *values;                       /* [count, side, side, 3] */
+    uint64_t *content;                     /* [count]: a hash of each picture's pixels, what the cache knows it by */
+    float *directions;                     /* [count, width]; NULL until embedded */
+    int64_t count, capacity, width, found; /* found: pictures in the folder before the limit */
+    int side_x, side_y;                    /* width and height of each picture */
+};
+
+/* All PNG and JPEG files of the folder, not of folders in it, in order of their names. One that cannot be read is an
+ * error that names it; a folder without pictures too. */
+MUST_CHECK enum status picture_set_read(struct picture_set *set, const char *folder,
+                                        const struct picture_set_options *options, struct error *err);
+/* Adds a picture from memory; side as in the options (0: as the first). For sets that are being painted. */
+MUST_CHECK enum status picture_set_add(struct picture_set *set, const struct image *picture, int side,
+                                       struct error *err);
+
+/* Features of every picture that has none yet. cache: a file that is read if it is there and written afterwards; a
+ * picture is known by its pixels, and a cache of another network (`model`, a name or hash) is not used; NULL: none. */
+struct picture_set_embedding {
+    struct clip_pair *pair; /* borrowed */
+    const char *model;      /* what the cache calls the network: the checkpoint's hash, say */
+    const char *cache;
+    const struct measures_watch *watch;
+};
+MUST_CHECK enum status picture_set_embed(struct picture_set *set, const struct picture_set_embedding *how,
+                                         struct error *err);
+
+struct features picture_set_features(const struct picture_set *set);
+struct pixels picture_set_pixels(const struct picture_set *set);
+void picture_set_clear(struct picture_set *set);
+
+#endif
