@@ -74,7 +74,7 @@ void limn_image_clear(struct limn_image *image);
 
 /* ---- watching ---- every function may be NULL; all are called on the thread that called limn */
 
-enum limn_stage { LIMN_STAGE_LOAD, LIMN_STAGE_TEXT, LIMN_STAGE_ENCODE, LIMN_STAGE_STEP, LIMN_STAGE_DECODE };
+enum limn_stage { LIMN_STAGE_LOAD, LIMN_STAGE_TEXT, LIMN_STAGE_ENCODE, LIMN_STAGE_STEP, LIMN_STAGE_DECODE, LIMN_STAGE_DATA };
 
 struct limn_progress {
     enum limn_stage stage;
@@ -267,6 +267,61 @@ struct limn_score {
 enum limn_status limn_clip_score(struct limn_clip *clip, const struct limn_score_request *request,
                                  struct limn_score *scores, struct limn_error *error);
 const char *limn_activation_name(int i); /* NULL past the last */
+
+/* ---- training ---- */
+
+/* One step's news. */
+struct limn_train_record {
+    int64_t step, steps; /* done, of */
+    int logged;          /* not 0: it is also in train.jsonl, and what follows is the mean since the last that was */
+    double loss;
+    const char *const *names; /* of all the losses there are, `loss` first; `count` of them */
+    const double *values;
+    int count;
+    double learning_rate;
+    double images_per_second;
+    double seconds, seconds_left; /* of this run; of what is still to do */
+};
+
+/* Numbers: 0 is the family's own default for the pictures' size; where 0 has a meaning, "none" is a number below it. A
+ * training that is resumed takes from its checkpoint what is not given. */
+struct limn_train_options {
+    const char *family; /* limn_train_family_name */
+    const char *data;   /* a folder of pictures with metadata.jsonl, .txt captions or class folders, or of IDX files */
+    const char *out;    /* the model, a .safetensors file; beside it: checkpoint, train.jsonl, sheets, loss curve */
+    const char *init;   /* a model to begin with; NULL: random weights */
+    const char *config; /* a JSON file of network shapes and settings; NULL: none */
+    const char *vae;    /* diffusion: a file whose VAE makes the latents; NULL: see docs/TRAINING.md */
+    int resume;         /* not 0: go on from the checkpoint beside `out`, if there is one */
+    int restart;        /* not 0: a checkpoint that is there is replaced; else that is refused */
+
+    int64_t steps;
+    int batch, size; /* pictures of a step on each machine; pixels a side */
+    double learning_rate;
+    const char *schedule;                       /* limn_train_schedule_name; NULL: the family's */
+    int64_t warm_up;                            /* steps */
+    double decay, clip, ema;                    /* of weights; of the gradients' norm; factor of the average */
+    int accumulate, recompute;                  /* parts of a batch; pieces of a network: less memory, more time */
+    int flip;                                   /* not 0: pictures are mirrored by chance; below 0: never */
+    double caption_dropout, min_snr;            /* share of captions left out; diffusion: gamma of Hang et al. 2023 */
+    const char *prediction;                     /* diffusion: limn_prediction_name */
+    const char *dtype;                          /* of the result: "f32", "f16" or "bf16" */
+    int64_t save_every, sheet_every, log_every; /* steps */
+    uint64_t seed;
+
+    int threads; /* as in limn_model_options */
+    uint64_t max_memory;
+    const struct limn_watch *watch; /* borrowed; asked between steps: on cancelled, the training is saved and ends */
+    void (*record)(void *context, const struct limn_train_record *record); /* may be NULL; after every step */
+    void *record_context;
+};
+
+/* The same options, data and number of machines give the same weights, bit for bit, however often the training was
+ * stopped, killed and resumed. */
+enum limn_status limn_train(const struct limn_train_options *options, struct limn_error *error);
+
+const char *limn_train_family_name(int i); /* NULL past the last, like the next */
+const char *limn_train_schedule_name(int i);
 
 /* ---- how fast it is ---- */
 
