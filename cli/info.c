@@ -4,6 +4,7 @@
  */
 #include "cli/commands.h"
 #include "cli/events.h"
+#include "cli/sentence.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,18 +87,30 @@ static void print_list(const char *heading, const char *const *texts, const char
             putchar(' ');
             column++;
         }
-        fputs(item, stdout);
+        print_clean(stdout, item);
         column += length;
     }
     if (texts[0]) putchar('\n');
 }
 
+static void print_line(const char *heading, const char *text)
+{
+    fputs(heading, stdout);
+    print_clean(stdout, text);
+    putchar('\n');
+}
+
 static void print_info(const struct limn_info *info)
 {
     char count[32], bytes[32];
-    printf("%s\n", info->path);
-    printf("  kind        %s%s%s%s\n", info->title, info->name ? " \"" : "", info->name ? info->name : "",
-           info->name ? "\"" : "");
+    print_line("", info->path);
+    printf("  kind        %s", info->title);
+    if (info->name) {
+        fputs(" \"", stdout);
+        print_clean(stdout, info->name);
+        putchar('"');
+    }
+    putchar('\n');
     if (info->missing) printf("  missing     %s\n", info->missing);
     if (info->prediction) printf("  prediction  %s\n", info->prediction);
     if (info->width) printf("  size        %dx%d by default\n", info->width, info->height);
@@ -120,7 +133,7 @@ static void print_info(const struct limn_info *info)
     print_list("styles", info->styles, NULL);
     print_list("colours", info->colours, info->colours_ko);
     print_list("concepts", info->concepts, info->concepts_ko);
-    if (info->licence) printf("  licence     %s\n", info->licence);
+    if (info->licence) print_line("  licence     ", info->licence);
 }
 
 int command_info(const struct options *options)

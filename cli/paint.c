@@ -7,10 +7,12 @@
 #include "cli/display.h"
 #include "cli/events.h"
 #include "cli/output.h"
+#include "cli/sentence.h"
 #include "cli/show.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -86,7 +88,8 @@ static void announce(const struct options *options, const struct limn_picture *p
                               (json_int_t)picture->seed, "seconds", picture->seconds, "width", picture->image.width,
                               "height", picture->image.height));
     } else if (!options->given[OPTION_QUIET]) {
-        printf("%s  seed %llu  %.1f s\n", path, (unsigned long long)picture->seed, picture->seconds);
+        print_clean(stdout, path);
+        printf("  seed %llu  %.1f s\n", (unsigned long long)picture->seed, picture->seconds);
         fflush(stdout);
     }
     if (options->given[OPTION_SHOW]) show_picture(&picture->image, path);
@@ -98,7 +101,7 @@ static void compare_model(const struct limn_recipe *recipe, const struct limn_pi
 {
     const char *const wanted = limn_recipe_field(recipe, "Model hash");
     struct limn_recipe *made = NULL;
-    if (!wanted || limn_recipe_parse(&made, picture->parameters, NULL) != LIMN_OK) return;
+    if (!wanted || limn_recipe_parse(&made, picture->parameters, NULL, NULL) != LIMN_OK) return;
     const char *const used = limn_recipe_field(made, "Model hash");
     if (used && strcmp(used, wanted) != 0) {
         char note[256];
@@ -107,6 +110,24 @@ static void compare_model(const struct limn_recipe *recipe, const struct limn_pi
         watch->note(watch->context, note);
     }
     limn_recipe_close(made);
+}
+
+/* What the recipe asks for and does not get. */
+static void note_unfollowed(const struct options *options, const struct limn_recipe *recipe,
+                            const struct limn_watch *watch)
+{
+    char note[400];
+    const char *const vae = limn_recipe_field(recipe, "VAE");
+    if (vae && !options->given[OPTION_VAE]) {
+        snprintf(note, sizeof note, "the picture given to --from was made with the VAE %.60s; --vae takes it", vae);
+        watch->note(watch->context, note);
+    }
+    if (!limn_recipe_unfollowed(recipe, 0)) return;
+    int length = snprintf(note, sizeof note, "limn does not follow all that the picture given to --from says:");
+    for (int i = 0; i < 5 && limn_recipe_unfollowed(recipe, i); i++)
+        length += snprintf(note + length, sizeof note - (size_t)length, "%s %.40s", i ? "," : "",
+                           limn_recipe_unfollowed(recipe, i));
+    watch->note(watch->context, note);
 }
 
 static const char *output_pattern(const struct options *options)
@@ -149,6 +170,7 @@ static int paint_all(const struct options *options, struct limn_request *request
     int finished = 0;
     enum limn_status status = open_model(options, recipe, &watch, &model, &error);
     request->watch = &watch;
+    if (recipe && status == LIMN_OK) note_unfollowed(options, recipe, &watch);
     while (status == LIMN_OK && finished < count) {
         struct limn_picture picture = {0};
         char path[OUTPUT_NAME_BYTES];
@@ -189,32 +211,84 @@ static bool check_seeds(uint64_t seed, int count)
     return false;
 }
 
+/* Reads the recipe of --from, less what other options say, into the request. Returns the exit status. */
+static int take_recipe(const struct options *options, struct limn_recipe **recipe, struct limn_request *request)
+{
+    static const struct {
+        enum option option;
+        const char *field;
+    } overrides[] = {
+        {OPTION_STEPS, "Steps"},
+        {OPTION_CFG, "CFG scale"},
+        {OPTION_SAMPLER, "Sampler"},
+        {OPTION_SCHEDULE, "Schedule type"},
+        {OPTION_ETA, "Eta DDIM"},
+        {OPTION_SEED, "Seed"},
+        {OPTION_SIZE, "Size"},
+        {OPTION_CLIP_SKIP, "Clip skip"},
+        {OPTION_SUBSEED, "Variation seed"},
+        {OPTION_SUBSEED_STRENGTH, "Variation seed strength"},
+        {OPTION_STRENGTH, "Denoising strength"},
+        {OPTION_MASK_BLUR, "Mask blur"},
+    };
+    enum { OVERRIDES = sizeof overrides / sizeof *overrides };
+    const char *const path = options->value[OPTION_FROM].text;
+    const char *except[OVERRIDES + 1] = {0};
+    int count = 0;
+    for (int i = 0; i < OVERRIDES; i++)
+        if (options->given[overrides[i].option]) except[count++] = overrides[i].field;
+    struct limn_error error = {0};
+    if (limn_recipe_read(recipe, path, except, &error) != LIMN_OK) return report_failure(options, &error);
+    const struct limn_request given = *request;
+    if (!given.image && needs_its_image(*recipe))
+        return usage_error("--from %s: this picture was made from another one; give that one again with limn vary "
+                           "IMAGE --from, or limn edit IMAGE --mask MASK --from",
+                           path);
+    *request = *limn_recipe_request(*recipe);
+    request->image = given.image;
+    request->mask = given.mask;
+    if (given.prompt) request->prompt = given.prompt;
+    return EXIT_OK;
+}
+
+/* A JPEG's metadata has room for 64 KiB, two bytes a letter, and prompts that hold line ends are in it twice. */
+static bool check_prompt_fits(const struct options *options, const struct limn_request *request)
+{
+    enum { MOST = 8000 };
+    const char *const pattern = output_pattern(options), *const dot = pattern ? strrchr(pattern, '.') : NULL;
+    if (!dot || strcasecmp(dot, ".png") == 0 || options->given[OPTION_NO_METADATA]) return true;
+    const size_t bytes =
+        (request->prompt ? strlen(request->prompt) : 0) + (request->negative ? strlen(request->negative) : 0);
+    if (bytes <= MOST) return true;
+    usage_error("--output %s: a JPEG's metadata has room for prompts of %d bytes, and these have %zu; write a .png, or "
+                "give --no-metadata",
+                pattern, MOST, bytes);
+    return false;
+}
+
+/* limn works with 8 bits a channel. */
+static void note_depth(const struct options *options, const struct limn_request *request)
+{
+    if (request->image && request->image->file_bits > 8 && !options->given[OPTION_QUIET])
+        print_sentence("the picture has 16 bits a channel; the result has 8");
+}
+
 int paint_pictures(const struct options *options, struct limn_request *request)
 {
     if (options->given[OPTION_SHOW] && options->given[OPTION_JSON])
         return usage_error("--show and --json both write to standard output; give one of them");
 
-    struct limn_error error = {0};
     struct limn_recipe *recipe = NULL;
-    if (options->given[OPTION_FROM]) {
-        const char *path = options->value[OPTION_FROM].text;
-        if (limn_recipe_read(&recipe, path, &error) != LIMN_OK) return report_failure(options, &error);
-        const struct limn_request given = *request;
-        if (!given.image && needs_its_image(recipe)) {
-            limn_recipe_close(recipe);
-            return usage_error("--from %s: this picture was made from another one; give that one again with limn vary "
-                               "IMAGE --from, or limn edit IMAGE --mask MASK --from",
-                               path);
-        }
-        *request = *limn_recipe_request(recipe);
-        request->image = given.image;
-        request->mask = given.mask;
-        if (given.prompt) request->prompt = given.prompt;
+    int exit_status = options->given[OPTION_FROM] ? take_recipe(options, &recipe, request) : EXIT_OK;
+    if (exit_status == EXIT_OK) {
+        apply_options(options, recipe, request);
+        const int count = picture_count(options);
+        const bool ready = check_seeds(request->seed, count) &&
+                           output_check(output_pattern(options), count, request->seed) &&
+                           check_prompt_fits(options, request);
+        if (ready) note_depth(options, request);
+        exit_status = ready ? paint_all(options, request, recipe) : EXIT_USAGE;
     }
-    apply_options(options, recipe, request);
-    const int count = picture_count(options);
-    const bool ready = check_seeds(request->seed, count) && output_check(output_pattern(options), count, request->seed);
-    const int exit_status = ready ? paint_all(options, request, recipe) : EXIT_USAGE;
     limn_recipe_close(recipe);
     return exit_status;
 }

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/display.h"
 #include "cli/events.h"
+#include "cli/sentence.h"
 
 #include <stdio.h>
 
@@ -28,7 +29,9 @@ static void print_scores(const char *const *texts, const struct limn_score *scor
         for (int i = 0; i < count; i++)
             if (!printed[i] && (best < 0 || scores[i].logit > scores[best].logit)) best = i;
         printed[best] = true;
-        printf("%5.1f%% %7.4f  %s\n", 100 * (double)scores[best].probability, (double)scores[best].cosine, texts[best]);
+        printf("%5.1f%% %7.4f  ", 100 * (double)scores[best].probability, (double)scores[best].cosine);
+        print_clean(stdout, texts[best]);
+        putchar('\n');
     }
 }
 

@@ -26,15 +26,20 @@ static int printable(const unsigned char *text)
     return exists && letter >= 0xa0 && letter != 0x2028 && letter != 0x2029 ? bytes : 0;
 }
 
-void print_sentence(const char *text)
+void print_clean(FILE *file, const char *text)
 {
-    fputs("limn: ", stderr);
     while (*text) {
         size_t run = 0;
         for (int bytes; (bytes = printable((const unsigned char *)text + run)) > 0;) run += (size_t)bytes;
-        fwrite(text, 1, run, stderr);
+        fwrite(text, 1, run, file);
         text += run;
-        if (*text) fprintf(stderr, "\\x%02x", (unsigned)(unsigned char)*text++);
+        if (*text) fprintf(file, "\\x%02x", (unsigned)(unsigned char)*text++);
     }
+}
+
+void print_sentence(const char *text)
+{
+    fputs("limn: ", stderr);
+    print_clean(stderr, text);
     fputc('\n', stderr);
 }

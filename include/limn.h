@@ -62,6 +62,7 @@ struct limn_image {
     int width, height;
     int channels;    /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; 8 bits each */
     uint8_t *pixels; /* height rows of width * channels bytes; freed by limn_image_clear */
+    int file_bits;   /* bits a channel in the PNG it was read from, of which 8 are kept; 0: of another origin */
 };
 
 /* PNG and JPEG, told apart by their first bytes. */
@@ -74,11 +75,20 @@ void limn_image_clear(struct limn_image *image);
 
 /* ---- watching ---- every function may be NULL; all are called on the thread that called limn */
 
-enum limn_stage { LIMN_STAGE_LOAD, LIMN_STAGE_TEXT, LIMN_STAGE_ENCODE, LIMN_STAGE_STEP, LIMN_STAGE_DECODE, LIMN_STAGE_DATA };
+enum limn_stage {
+    LIMN_STAGE_LOAD,
+    LIMN_STAGE_TEXT,
+    LIMN_STAGE_ENCODE,
+    LIMN_STAGE_STEP,
+    LIMN_STAGE_DECODE,
+    LIMN_STAGE_PICTURES, /* of limn_compare: pictures painted or found, by all models together */
+    LIMN_STAGE_DATA,     /* of limn_train: the data set is read and made ready */
+    LIMN_STAGE_FEATURES  /* of limn_compare: pictures looked at by the CLIP model */
+};
 
 struct limn_progress {
     enum limn_stage stage;
-    int done, total; /* steps of LIMN_STAGE_STEP; 0 of 1 and 1 of 1 for the others */
+    int done, total; /* steps, or pictures of the last two; 0 of 1 and 1 of 1 for the others */
     double seconds;  /* since the stage began */
 };
 
@@ -91,6 +101,7 @@ struct limn_watch {
     /* The picture as it is after step `step`; it is the library's, gone after the call. Each one costs a decode. */
     void (*preview)(void *context, const struct limn_image *image, int step);
     int preview_every; /* steps from one preview to the next; 0: none */
+    int preview_noisy; /* not 0: the picture as the model sees it, noise and all, and first of all at step 0 */
 };
 
 /* ---- models ---- */
@@ -178,15 +189,21 @@ const char *limn_prediction_name(int i);
 
 struct limn_recipe;
 
-/* From a picture that carries A1111 parameters, or from the text alone. Fields limn does not know are passed over. */
-enum limn_status limn_recipe_read(struct limn_recipe **recipe, const char *path, struct limn_error *error);
-enum limn_status limn_recipe_parse(struct limn_recipe **recipe, const char *parameters, struct limn_error *error);
+/* From a picture that carries A1111 parameters, or from the text alone. Fields limn does not know are passed over, and so
+ * are those named in `except`, which ends with NULL and may be NULL: what is overridden anyway need not be right. */
+enum limn_status limn_recipe_read(struct limn_recipe **recipe, const char *path, const char *const *except,
+                                  struct limn_error *error);
+enum limn_status limn_recipe_parse(struct limn_recipe **recipe, const char *parameters, const char *const *except,
+                                   struct limn_error *error);
 void limn_recipe_close(struct limn_recipe *recipe); /* NULL is a no-op */
 
 /* What follows is the recipe's, and gone with it. */
 const struct limn_request *limn_recipe_request(const struct limn_recipe *recipe);
 const char *limn_recipe_text(const struct limn_recipe *recipe);
 const char *limn_recipe_field(const struct limn_recipe *recipe, const char *name); /* "Model hash"; NULL: not there */
+/* Names of fields that changed the picture in the program that made it, but that limn does not follow ("Hires upscale",
+ * "Lora hashes"); NULL past the last. */
+const char *limn_recipe_unfollowed(const struct limn_recipe *recipe, int i);
 
 /* ---- what is in a file ---- */
 
@@ -267,6 +284,45 @@ struct limn_score {
 enum limn_status limn_clip_score(struct limn_clip *clip, const struct limn_score_request *request,
                                  struct limn_score *scores, struct limn_error *error);
 const char *limn_activation_name(int i); /* NULL past the last */
+
+/* ---- comparing models ---- */
+
+enum {
+    LIMN_MAX_COMPARED = 4,
+    LIMN_MAX_PROMPTS = 1000,
+    LIMN_MAX_COMPARE_COUNT = 10000,  /* pictures of one prompt */
+    LIMN_MAX_COMPARE_TOTAL = 100000, /* pictures of one model or folder */
+};
+
+/* Each model paints each prompt `count` times; picture k (from 0) of prompt p (from 0) has the seed
+ * seed + 10000 p + k with every model. `output` is filled with report.html, report.json, grid.png and, in pictures/, the
+ * pictures themselves. Those that are there already and agree in model, prompt, seed and settings are not painted
+ * again, so a comparison that was stopped goes on where it was. */
+struct limn_compare_request {
+    const char *const *models;  /* paths, 2..4; NULL: the pack's diffusion model and its GAN, unless there are folders */
+    int model_count;
+    const char *const *folders; /* of finished pictures, 2..4, compared instead of models; NULL: none */
+    int folder_count;
+    const char *const *prompts; /* NULL: sixteen that the pack knows; of folders, what the pictures' metadata says */
+    int prompt_count;           /* up to 1000 */
+    int count;                  /* pictures of each prompt; 0: 64 of a single one, else 16 */
+    const char *reference;      /* a folder of real pictures that the painted ones should be like; NULL: none */
+    const char *clip;           /* the CLIP model that features come from; NULL: the pack's */
+    const char *output;         /* a folder, made if it is not there; NULL: "limn-compare" */
+    uint64_t seed;
+    int threads;         /* as in limn_model_options, like the next */
+    uint64_t max_memory; /* of each model */
+    const struct limn_watch *watch; /* borrowed; may be NULL */
+};
+
+struct limn_comparison {
+    char *verdict; /* which paints this better, at what cost, in a few sentences; freed by limn_comparison_clear */
+    char *report;  /* the text of report.json; so too */
+};
+
+enum limn_status limn_compare(const struct limn_compare_request *request, struct limn_comparison *comparison,
+                              struct limn_error *error);
+void limn_comparison_clear(struct limn_comparison *comparison);
 
 /* ---- training ---- */
 

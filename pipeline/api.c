@@ -71,12 +71,12 @@ enum status watch_check(const struct limn_watch *watch, struct error *err)
 
 struct image api_image(const struct limn_image *image)
 {
-    return (struct image){image->width, image->height, image->channels, image->pixels};
+    return (struct image){image->width, image->height, image->channels, image->pixels, image->file_bits};
 }
 
 struct limn_image api_limn_image(const struct image *image)
 {
-    return (struct limn_image){image->width, image->height, image->channels, image->pixels};
+    return (struct limn_image){image->width, image->height, image->channels, image->pixels, image->file_bits};
 }
 
 enum limn_status limn_image_read(struct limn_image *image, const char *path, struct limn_error *error)

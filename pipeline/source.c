@@ -66,11 +66,18 @@ static enum status make_mask(struct source *s, struct error *err)
     if (status == STATUS_OK) status = resize_in_place(&s->mask, r->image->width, r->image->height, IMAGE_BILINEAR, err);
     if (status != STATUS_OK) return status;
     const size_t count = (size_t)s->mask.width * (size_t)s->mask.height;
+    bool named = false; /* something before the blur, which may thin out a spot to nothing */
     for (size_t i = 0; i < count && r->invert_mask; i++) s->mask.pixels[i] = (uint8_t)(255 - s->mask.pixels[i]);
+    for (size_t i = 0; i < count && !named; i++) named = s->mask.pixels[i];
     status = blur_in_place(&s->mask, (float)r->mask_blur, err);
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
         if (s->mask.pixels[i]) return STATUS_OK;
     if (status != STATUS_OK) return status;
+    if (named)
+        return fail(err, STATUS_ARGUMENT,
+                    "nothing is left of the mask's faint or small spots after a blur of %d pixels; "
+                    "allow less blur (0 is none)",
+                    r->mask_blur);
     return fail(err, STATUS_ARGUMENT, "the mask is %s everywhere, so there is nothing to repaint; white is repainted%s",
                 r->invert_mask ? "white" : "black or transparent",
                 r->invert_mask ? " unless the mask is inverted" : "");

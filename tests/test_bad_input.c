@@ -159,7 +159,7 @@ static const struct {
     {"edit photo.png --mask black.png M", 2, "nothing to repaint"},
     {"generate --from photo.png M", 1, "does not say how it was made"},
     {"generate --from missing.png M", 1, "missing.png"},
-    {"generate --from bad-text.png M", 1, "'Steps: many'"},
+    {"generate --from bad-text.png M", 1, "'CFG scale: many'"},
     {"generate --from varied.png M", 2, "limn vary"},
 };
 
@@ -283,7 +283,7 @@ static void write_pictures(void)
     write_picture("photo.jpg", NULL, -1);
     write_picture("mask.png", NULL, 255);
     write_picture("black.png", NULL, 0);
-    write_picture("bad-text.png", "x\nSteps: many, Sampler: Euler, CFG scale: 7", -1);
+    write_picture("bad-text.png", "x\nCFG scale: many, Sampler: Euler", -1);
     write_picture("varied.png", "x\nSteps: 2, Sampler: Euler, Denoising strength: 0.5, Version: limn 0.1.0", -1);
     cut_file("photo.png", "cut.png", 0.6);
     cut_file("photo.jpg", "cut.jpg", 0.6);
@@ -394,6 +394,9 @@ static void test_long_words(void **state)
     strcpy(words, "generate -m pack.safetensors ");
     memset(words + strlen(words), 'a', length);
     check(words, NULL, 2, "limn: the prompt is 20000 bytes long");
+    words[strlen("generate -m pack.safetensors ") + 9000] = '\0';
+    strcat(words, " -o long.jpg");
+    check(words, NULL, 2, "metadata has room for prompts of 8000 bytes");
     strcpy(words, "generate apple -m pack.safetensors -o ");
     memset(words + strlen(words), 'a', length);
     strcpy(words + 5000, ".png");

@@ -196,12 +196,12 @@ static void test_from(void **state)
     run_only("generate apple" MODEL "-s 1 -o without.png --no-metadata");
     assert_same_pixels("with.png", "without.png", true);
     struct limn_recipe *recipe = NULL;
-    assert_int_equal(limn_recipe_read(&recipe, in_folder("with.png"), NULL), LIMN_OK);
+    assert_int_equal(limn_recipe_read(&recipe, in_folder("with.png"), NULL, NULL), LIMN_OK);
     assert_string_equal(limn_recipe_request(recipe)->prompt, "apple");
     assert_string_equal(limn_recipe_field(recipe, "Model"), "pack");
     assert_int_equal(strlen(limn_recipe_field(recipe, "Model hash")), 10);
     limn_recipe_close(recipe);
-    assert_int_equal(limn_recipe_read(&recipe, in_folder("without.png"), NULL), LIMN_FORMAT);
+    assert_int_equal(limn_recipe_read(&recipe, in_folder("without.png"), NULL, NULL), LIMN_FORMAT);
 }
 
 /* With other weights the picture will be another one, and it is said why. */
@@ -227,7 +227,7 @@ static void test_from_other_model(void **state)
 static struct limn_recipe *recipe_of(const char *name)
 {
     struct limn_recipe *recipe = NULL;
-    assert_int_equal(limn_recipe_read(&recipe, in_folder(name), NULL), LIMN_OK);
+    assert_int_equal(limn_recipe_read(&recipe, in_folder(name), NULL, NULL), LIMN_OK);
     return recipe;
 }
 
@@ -264,7 +264,7 @@ static void test_edit_and_vary(void **state)
     (void)state;
     uint8_t mask[40 * 30];
     for (int i = 0; i < 40 * 30; i++) mask[i] = i % 40 < 20 ? 0 : 255;
-    const struct limn_image image = {40, 30, 1, mask};
+    const struct limn_image image = {.width = 40, .height = 30, .channels = 1, .pixels = mask};
     assert_int_equal(limn_image_write(&image, in_folder("mask.png"), NULL), LIMN_OK);
     run_only("generate apple" MODEL "--size 64x40 -s 3 -o source.png");
     run_only("edit source.png 'cat face'" MODEL "--mask mask.png --mask-blur 0 -s 3 -o edit.png");
@@ -292,7 +292,7 @@ static void test_narrow_picture(void **state)
 {
     (void)state;
     uint8_t pixels[7 * 300] = {0};
-    const struct limn_image image = {7, 300, 1, pixels};
+    const struct limn_image image = {.width = 7, .height = 300, .channels = 1, .pixels = pixels};
     struct limn_image painted;
     assert_int_equal(limn_image_write(&image, in_folder("narrow.png"), NULL), LIMN_OK);
     run_only("vary narrow.png apple" MODEL "-o varied.png");

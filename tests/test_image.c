@@ -56,7 +56,8 @@ static struct image golden_image(const char *name)
 {
     const struct tensor *t = golden_tensor(golden, "%s", name);
     assert_int_equal(t->rank, 3);
-    return (struct image){(int)t->dim[1], (int)t->dim[0], (int)t->dim[2], (uint8_t *)t->data};
+    return (struct image){
+        .width = (int)t->dim[1], .height = (int)t->dim[0], .channels = (int)t->dim[2], .pixels = (uint8_t *)t->data};
 }
 
 static void assert_near(const struct image *got, const char *name, int tolerance)

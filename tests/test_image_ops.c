@@ -36,7 +36,8 @@ static struct image golden_image(const char *name)
 {
     const struct tensor *t = golden_tensor(golden, "%s", name);
     assert_int_equal(t->rank, 3);
-    return (struct image){(int)t->dim[1], (int)t->dim[0], (int)t->dim[2], (uint8_t *)t->data};
+    return (struct image){
+        .width = (int)t->dim[1], .height = (int)t->dim[0], .channels = (int)t->dim[2], .pixels = (uint8_t *)t->data};
 }
 
 /* Compares and clears. */
@@ -164,7 +165,10 @@ static void masks_are_grey_times_alpha(void **state)
         uint8_t pixel[4];
         memcpy(pixel, cases[i].pixel, 4);
         struct image out;
-        assert_int_equal(image_to_mask(&out, &(struct image){1, 1, cases[i].channels, pixel}, &err), STATUS_OK);
+        assert_int_equal(
+            image_to_mask(
+                &out, &(struct image){.width = 1, .height = 1, .channels = cases[i].channels, .pixels = pixel}, &err),
+            STATUS_OK);
         assert_int_equal(out.pixels[0], cases[i].level);
         image_clear(&out);
     }

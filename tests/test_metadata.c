@@ -52,7 +52,7 @@ static struct limn_recipe *read_text(const char *text)
 {
     struct limn_error error = {0};
     struct limn_recipe *recipe = NULL;
-    if (limn_recipe_parse(&recipe, text, &error) != LIMN_OK) fail_msg("%s", error.text);
+    if (limn_recipe_parse(&recipe, text, NULL, &error) != LIMN_OK) fail_msg("%s", error.text);
     return recipe;
 }
 
@@ -242,10 +242,30 @@ static void test_refuses(void **state)
         snprintf(text, sizeof text, "a prompt\nSampler: Euler, Model: x, Version: y, %s", bad[i]);
         struct limn_error error = {0};
         struct limn_recipe *recipe = NULL;
-        if (limn_recipe_parse(&recipe, text, &error) != LIMN_FORMAT) fail_msg("%s was taken", bad[i]);
+        if (limn_recipe_parse(&recipe, text, NULL, &error) != LIMN_FORMAT) fail_msg("%s was taken", bad[i]);
         assert_null(recipe);
         assert_non_null(strstr(error.text, "parameters say"));
     }
+}
+
+/* What is overridden need not be right; what limn does not follow is named; a strength of 0 is not "the default". */
+static void test_overridden(void **state)
+{
+    (void)state;
+    static const char text[] = "x\nSteps: many, Sampler: Euler, CFG scale: 7, Denoising strength: 0, Hires upscale: 2, "
+                               "Lora hashes: \"a: 1\", Model: y";
+    static const char *const steps[] = {"Steps", NULL};
+    struct limn_recipe *recipe = NULL;
+    assert_int_equal(limn_recipe_parse(&recipe, text, NULL, NULL), LIMN_FORMAT);
+    assert_int_equal(limn_recipe_parse(&recipe, text, steps, NULL), LIMN_OK);
+    const struct limn_request *request = limn_recipe_request(recipe);
+    assert_int_equal(request->steps, 0);
+    assert_true(request->cfg == 7);
+    assert_true(request->strength > 0 && request->strength < 0.02F);
+    assert_string_equal(limn_recipe_unfollowed(recipe, 0), "Hires upscale");
+    assert_string_equal(limn_recipe_unfollowed(recipe, 1), "Lora hashes");
+    assert_null(limn_recipe_unfollowed(recipe, 2));
+    limn_recipe_close(recipe);
 }
 
 /* Through files: PNG and JPEG carry the text and the mark, and a picture without text says so. */
@@ -257,7 +277,8 @@ static void test_files(void **state)
     struct limn_request request = base;
     request.prompt = "빨간 사과, \"x\"";
     char *text = write_text(&request);
-    const struct limn_picture picture = {.image = {16, 16, 3, pixels}, .parameters = text};
+    const struct limn_picture picture = {.image = {.width = 16, .height = 16, .channels = 3, .pixels = pixels},
+                                         .parameters = text};
     static const char *const endings[] = {"png", "jpg"};
     for (int i = 0; i < 2; i++) {
         char path[64];
@@ -265,7 +286,7 @@ static void test_files(void **state)
         struct limn_error error = {0};
         if (limn_picture_write(&picture, path, &error) != LIMN_OK) fail_msg("%s", error.text);
         struct limn_recipe *recipe = NULL;
-        if (limn_recipe_read(&recipe, path, &error) != LIMN_OK) fail_msg("%s", error.text);
+        if (limn_recipe_read(&recipe, path, NULL, &error) != LIMN_OK) fail_msg("%s", error.text);
         assert_string_equal(limn_recipe_text(recipe), text);
         assert_string_equal(limn_recipe_request(recipe)->prompt, request.prompt);
         limn_recipe_close(recipe);
@@ -280,7 +301,7 @@ static void test_files(void **state)
         image_clear(&image);
 
         assert_int_equal(limn_image_write(&picture.image, path, &error), LIMN_OK);
-        assert_int_equal(limn_recipe_read(&recipe, path, &error), LIMN_FORMAT);
+        assert_int_equal(limn_recipe_read(&recipe, path, NULL, &error), LIMN_FORMAT);
         assert_non_null(strstr(error.text, "does not say how it was made"));
         unlink(path);
     }
@@ -318,7 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout),       cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_web_ui_reads), cmocka_unit_test(test_reads_web_ui), cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_files),        cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_overridden),   cmocka_unit_test(test_files),        cmocka_unit_test(test_sha256),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,7 @@ static enum limn_status paint(void *context, struct limn_error *error)
     enum limn_status status = limn_paint(p->model, &p->request, &picture, error);
     assert_int_equal(picture.image.pixels != NULL && picture.parameters != NULL, status == LIMN_OK);
     if (status == LIMN_OK) status = limn_picture_write(&picture, "oom.png", error);
-    if (status == LIMN_OK) status = limn_recipe_read(&recipe, "oom.png", error);
+    if (status == LIMN_OK) status = limn_recipe_read(&recipe, "oom.png", NULL, error);
     assert_int_equal(recipe != NULL, status == LIMN_OK);
     limn_recipe_close(recipe);
     limn_picture_clear(&picture);
@@ -115,7 +115,8 @@ static void test_generate(void **state)
 static void test_edit(void **state)
 {
     (void)state;
-    const struct limn_image image = {16, 16, 4, pixels}, mask = {8, 8, 1, mask_pixels};
+    const struct limn_image image = {.width = 16, .height = 16, .channels = 4, .pixels = pixels},
+                            mask = {.width = 8, .height = 8, .channels = 1, .pixels = mask_pixels};
     const struct limn_request request = {.image = &image,
                                          .mask = &mask,
                                          .mask_blur = 1,

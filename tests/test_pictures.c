@@ -53,8 +53,9 @@ static int set_up(void **state)
     assert_non_null(f);
     f->golden = golden_open("pictures.safetensors");
     for (int kind = TINY_SD1; kind <= TINY_SD2_ZERO_SNR; kind++) tiny_write(f->path[kind], (enum tiny)kind);
-    f->image = (struct limn_image){SIDE, SIDE, 3, memory_alloc(SIDE * SIDE * 3)};
-    f->mask = (struct limn_image){SIDE, SIDE, 1, memory_alloc(SIDE * SIDE)};
+    f->image =
+        (struct limn_image){.width = SIDE, .height = SIDE, .channels = 3, .pixels = memory_alloc(SIDE * SIDE * 3)};
+    f->mask = (struct limn_image){.width = SIDE, .height = SIDE, .channels = 1, .pixels = memory_alloc(SIDE * SIDE)};
     memcpy(f->image.pixels, golden_tensor(f->golden, "image")->data, SIDE * SIDE * 3);
     memcpy(f->mask.pixels, golden_tensor(f->golden, "mask")->data, SIDE * SIDE);
     *state = f;

@@ -87,8 +87,10 @@ static double mean_difference(const struct limn_image *a, const struct limn_imag
 /* A picture with hard and soft parts in every channel. */
 static struct limn_image make_image(int width, int height, int channels)
 {
-    struct limn_image image = {width, height, channels,
-                               memory_alloc((size_t)width * (size_t)height * (size_t)channels)};
+    struct limn_image image = {.width = width,
+                               .height = height,
+                               .channels = channels,
+                               .pixels = memory_alloc((size_t)width * (size_t)height * (size_t)channels)};
     assert_non_null(image.pixels);
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
@@ -101,7 +103,8 @@ static struct limn_image make_image(int width, int height, int channels)
 /* White from column `from` on. */
 static struct limn_image make_mask(int width, int height, int from, int level)
 {
-    struct limn_image mask = {width, height, 1, memory_alloc((size_t)width * (size_t)height)};
+    struct limn_image mask = {
+        .width = width, .height = height, .channels = 1, .pixels = memory_alloc((size_t)width * (size_t)height)};
     assert_non_null(mask.pixels);
     for (int i = 0; i < width * height; i++) mask.pixels[i] = (uint8_t)(i % width >= from ? level : 0);
     return mask;
@@ -155,7 +158,7 @@ static void test_recipe_repeats(void **state)
                                          .rng = "mt19937"};
     struct limn_picture picture = paint(f->pack, &request);
     struct limn_recipe *recipe = NULL;
-    assert_int_equal(limn_recipe_parse(&recipe, picture.parameters, NULL), LIMN_OK);
+    assert_int_equal(limn_recipe_parse(&recipe, picture.parameters, NULL, NULL), LIMN_OK);
     struct limn_picture again = paint(f->pack, limn_recipe_request(recipe));
     assert_same(&picture, &again);
     assert_string_equal(picture.parameters, again.parameters);
@@ -462,7 +465,9 @@ static void test_refusals(void **state)
 {
     struct fixture *f = *state;
     uint8_t pixel[4] = {0};
-    const struct limn_image image = {1, 1, 3, pixel}, bad_image = {1, 1, 9, pixel}, no_pixels = {4, 4, 3, NULL};
+    const struct limn_image image = {.width = 1, .height = 1, .channels = 3, .pixels = pixel},
+                            bad_image = {.width = 1, .height = 1, .channels = 9, .pixels = pixel},
+                            no_pixels = {.width = 4, .height = 4, .channels = 3, .pixels = NULL};
     const struct {
         struct limn_request request;
         const char *says;

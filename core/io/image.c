@@ -27,7 +27,7 @@ enum status image_create(struct image *image, int width, int height, int channel
     const size_t bytes = (size_t)width * (size_t)height * (size_t)channels;
     uint8_t *pixels = memory_alloc(bytes);
     if (!pixels) return fail_no_memory(err, "a picture", bytes);
-    *image = (struct image){width, height, channels, pixels};
+    *image = (struct image){.width = width, .height = height, .channels = channels, .pixels = pixels};
     return STATUS_OK;
 }
 

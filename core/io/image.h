@@ -21,6 +21,7 @@ struct image {
     int width, height;
     int channels;    /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA */
     uint8_t *pixels; /* owned; height rows of width * channels bytes, no padding */
+    int file_bits;   /* a channel in the file it was read from, of which 8 are kept; 0: not read from a file */
 };
 
 /* Text that travels in a picture: A1111's `parameters` (PNG tEXt/iTXt, JPEG EXIF UserComment) and an XMP packet. */

@@ -171,12 +171,14 @@ static void read_picture(struct reader *r)
     png_set_chunk_cache_max(r->png, MOST_CHUNKS);
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_read_info(r->png, r->info);
+    const int bits = png_get_bit_depth(r->png, r->info);
     ask_for_8_bits(r);
     (void)png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
     if (image_create(r->image, (int)png_get_image_width(r->png, r->info), (int)png_get_image_height(r->png, r->info),
                      png_get_channels(r->png, r->info), r->err) != STATUS_OK)
         return;
+    r->image->file_bits = bits;
     read_rows(r);
     png_read_end(r->png, r->info);
     take_texts(r);
