@@ -107,6 +107,18 @@ enum status blocks_check_heads(const struct blocks *blocks, int width, const cha
     return fail(err, STATUS_FORMAT, "%s is %d wide; %d heads do not divide that", what, width, blocks->heads);
 }
 
+enum status blocks_create(struct blocks *blocks, int width, int layers, int heads, const char *what, struct error *err)
+{
+    if (width < 1 || width > BLOCKS_MAX_WIDTH || layers < 1 || layers > BLOCKS_MAX_LAYERS)
+        return fail(err, STATUS_ARGUMENT, "%s has %d layers, %d wide; 1 to %d and 1 to %d are allowed", what, layers,
+                    width, BLOCKS_MAX_LAYERS, BLOCKS_MAX_WIDTH);
+    blocks->layers = layers;
+    blocks->mlp_width = 4 * width;
+    blocks->heads = heads;
+    blocks->activation = UNARY_QUICK_GELU;
+    return blocks_check_heads(blocks, width, what, err);
+}
+
 /* ---- building ---- */
 
 /* One of q, k and v; `part` is 0, 1 or 2. */

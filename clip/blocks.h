@@ -26,6 +26,11 @@ struct blocks {
     enum unary activation; /* GELU or QUICK_GELU */
 };
 
+/* For a tower that is to be trained: given prefix, joined and causal, sets the rest, with an MLP of four widths and
+ * quick-GELU. */
+MUST_CHECK enum status blocks_create(struct blocks *blocks, int width, int layers, int heads, const char *what,
+                                     struct error *err);
+
 /* Finds layers and mlp_width, given prefix and joined. `what` names the tower in sentences. */
 MUST_CHECK enum status blocks_detect(struct blocks *blocks, const struct checkpoint *checkpoint, const char *what,
                                      struct error *err);

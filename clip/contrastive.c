@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "clip/contrastive.h"
 
+#include "core/nn/losses.h"
+
 struct node *contrastive_direction(struct graph *g, struct node *features)
 {
     const float least = 1e-24f; /* far below any feature; it keeps the quotient, and its gradient, finite at zero */
@@ -17,4 +19,10 @@ struct node *contrastive_logits(struct graph *g, struct node *cosines)
 {
     struct node *scale = graph_reshape(g, graph_param(g, "logit_scale", PARAM_PLAIN, SHAPE(1)), SHAPE(1, 1));
     return graph_mul(g, cosines, graph_unary(g, scale, UNARY_EXP));
+}
+
+struct node *contrastive_loss(struct graph *g, struct node *logits)
+{
+    struct node *sum = graph_add(g, nn_matching_error(g, logits, 1), nn_matching_error(g, logits, 0));
+    return graph_scale(g, sum, 0.5f, 0);
 }

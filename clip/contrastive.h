@@ -25,4 +25,8 @@ struct node *contrastive_cosines(struct graph *g, struct node *pictures, struct 
 /* Cosines times e^s, where s is the parameter "logit_scale". */
 struct node *contrastive_logits(struct graph *g, struct node *cosines);
 
+/* What training makes small, [1], of logits [N, N] where picture i and text i belong together: how badly each picture
+ * finds its text among all, and each text its picture (figure 3 there). */
+struct node *contrastive_loss(struct graph *g, struct node *logits);
+
 #endif

@@ -37,6 +37,26 @@ static const struct names {
         },
 };
 
+enum status image_tower_create(struct image_tower_config *config, const struct image_tower_shape *shape,
+                               struct error *err)
+{
+    if (shape->patch < 1 || shape->patch > IMAGE_TOWER_MAX_PATCH || shape->size > IMAGE_TOWER_MAX_SIZE ||
+        shape->size < shape->patch || shape->size % shape->patch)
+        return fail(err, STATUS_ARGUMENT,
+                    "patches of %d pixels do not divide pictures of %d; at most %d and %d are "
+                    "allowed",
+                    shape->patch, shape->size, IMAGE_TOWER_MAX_PATCH, IMAGE_TOWER_MAX_SIZE);
+    *config = (struct image_tower_config){
+        .layout = IMAGE_TOWER_HF,
+        .size = shape->size,
+        .patch = shape->patch,
+        .width = shape->width,
+        .projection = shape->projection,
+        .blocks = {.prefix = layout_names[IMAGE_TOWER_HF].blocks},
+    };
+    return blocks_create(&config->blocks, shape->width, shape->layers, shape->heads, what, err);
+}
+
 bool image_tower_present(const struct checkpoint *checkpoint)
 {
     return checkpoint_find(checkpoint, layout_names[IMAGE_TOWER_HF].patch) ||

@@ -31,6 +31,13 @@ struct image_tower_config {
     struct blocks blocks;
 };
 
+/* A tower that is to be trained, in Hugging Face's layout: the numbers are the caller's; an MLP is four widths wide. */
+struct image_tower_shape {
+    int size, patch, width, layers, heads, projection;
+};
+MUST_CHECK enum status image_tower_create(struct image_tower_config *config, const struct image_tower_shape *shape,
+                                          struct error *err);
+
 bool image_tower_present(const struct checkpoint *checkpoint);
 MUST_CHECK enum status image_tower_detect(struct image_tower_config *config, const struct checkpoint *checkpoint,
                                           struct error *err);

@@ -39,6 +39,23 @@ static const struct names {
         },
 };
 
+enum status text_config_create(struct text_config *config, const struct text_shape *shape, struct error *err)
+{
+    if (shape->vocabulary < 2 || shape->vocabulary > TEXT_MAX_VOCABULARY || shape->length < 3 ||
+        shape->length > TEXT_MAX_LENGTH)
+        return fail(err, STATUS_ARGUMENT, "%s has %d tokens and takes %d; at most %d and 3 to %d are allowed", what,
+                    shape->vocabulary, shape->length, TEXT_MAX_VOCABULARY, TEXT_MAX_LENGTH);
+    *config = (struct text_config){
+        .layout = TEXT_LAYOUT_HF,
+        .vocabulary = shape->vocabulary,
+        .length = shape->length,
+        .width = shape->width,
+        .projection = shape->projection,
+        .blocks = {.prefix = layout_names[TEXT_LAYOUT_HF].blocks, .causal = true},
+    };
+    return blocks_create(&config->blocks, shape->width, shape->layers, shape->heads, what, err);
+}
+
 bool text_present(const struct checkpoint *checkpoint)
 {
     return checkpoint_find(checkpoint, layout_names[TEXT_LAYOUT_HF].token) ||

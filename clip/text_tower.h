@@ -34,6 +34,14 @@ struct text_config {
     bool pad_zero; /* SD 2.x: a prompt is padded with id 0; else with the end token */
 };
 
+/* A tower that is to be trained, in Hugging Face's layout: the numbers are the caller's; an MLP is four widths wide. */
+struct text_shape {
+    int vocabulary, length, width, layers, heads;
+    int projection; /* 0: none */
+};
+MUST_CHECK enum status text_config_create(struct text_config *config, const struct text_shape *shape,
+                                          struct error *err);
+
 bool text_present(const struct checkpoint *checkpoint);
 MUST_CHECK enum status text_config_detect(struct text_config *config, const struct checkpoint *checkpoint,
                                           struct error *err);
