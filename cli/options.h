@@ -66,7 +66,7 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
     X(SUBSEED_STRENGTH, "subseed-strength", 0, KIND_REAL, "S", 0, 1, NULL, FOR_PAINTING,                               \
       "how much of the second noise, 0 to 1 (default: 0; 0.3 if --subseed is given)")                                  \
     X(SIZE, "size", 0, KIND_SIZE, "WxH", LIMN_MIN_SIDE, LIMN_MAX_SIDE, NULL, FOR_PAINTING,                             \
-      "pixels, multiples of 8 (default: the model's own; edit and vary: near the picture's)")                                                             \
+      "pixels, multiples of 8 (default: the model's own; edit and vary: near the picture's)")                          \
     X(CLIP_SKIP, "clip-skip", 0, KIND_WHOLE, "N", 1, LIMN_MAX_CLIP_SKIP, NULL, FOR_PAINTING,                           \
       "take the text states of the N-th last layer (default: the model's own)")                                        \
     X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING,                                             \
@@ -78,12 +78,13 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,       \
       "default: one for each processor; what comes out is the same at any number")                                     \
     X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE,                          \
-      "most memory for weights and activations, such as 3G or 800M; a VAE works in tiles if it must (default: no limit)")                   \
+      "most memory for weights and activations, such as 3G or 800M; a VAE works in tiles if it must (default: no "     \
+      "limit)")                                                                                                        \
     X(NO_METADATA, "no-metadata", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING,                                        \
       "write neither the settings nor the mark that the picture is made by a model")                                   \
     X(SHOW, "show", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING, "draw the picture in the terminal too")              \
     X(JSON, "json", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_ALL, "write JSON to standard output, an object a line")        \
-    X(QUIET, "quiet", 'q', KIND_FLAG, NULL, 0, 0, NULL, FOR_ALL, "write nothing but errors, and what --json asks for")                           \
+    X(QUIET, "quiet", 'q', KIND_FLAG, NULL, 0, 0, NULL, FOR_ALL, "write nothing but errors, and what --json asks for") \
     X(HELP, "help", 'h', KIND_FLAG, NULL, 0, 0, NULL, FOR_ALL, "show this")
 
 enum option {

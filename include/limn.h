@@ -189,8 +189,8 @@ const char *limn_prediction_name(int i);
 
 struct limn_recipe;
 
-/* From a picture that carries A1111 parameters, or from the text alone. Fields limn does not know are passed over, and so
- * are those named in `except`, which ends with NULL and may be NULL: what is overridden anyway need not be right. */
+/* From a picture that carries A1111 parameters, or from the text alone. Fields limn does not know are passed over, and
+ * so are those named in `except`, which ends with NULL and may be NULL: what is overridden anyway need not be right. */
 enum limn_status limn_recipe_read(struct limn_recipe **recipe, const char *path, const char *const *except,
                                   struct limn_error *error);
 enum limn_status limn_recipe_parse(struct limn_recipe **recipe, const char *parameters, const char *const *except,
@@ -295,11 +295,11 @@ enum {
 };
 
 /* Each model paints each prompt `count` times; picture k (from 0) of prompt p (from 0) has the seed
- * seed + 10000 p + k with every model. `output` is filled with report.html, report.json, grid.png and, in pictures/, the
- * pictures themselves. Those that are there already and agree in model, prompt, seed and settings are not painted
+ * seed + 10000 p + k with every model. `output` is filled with report.html, report.json, grid.png and, in pictures/,
+ * the pictures themselves. Those that are there already and agree in model, prompt, seed and settings are not painted
  * again, so a comparison that was stopped goes on where it was. */
 struct limn_compare_request {
-    const char *const *models;  /* paths, 2..4; NULL: the pack's diffusion model and its GAN, unless there are folders */
+    const char *const *models; /* paths, 2..4; NULL: the pack's diffusion model and its GAN, unless there are folders */
     int model_count;
     const char *const *folders; /* of finished pictures, 2..4, compared instead of models; NULL: none */
     int folder_count;
@@ -310,8 +310,8 @@ struct limn_compare_request {
     const char *clip;           /* the CLIP model that features come from; NULL: the pack's */
     const char *output;         /* a folder, made if it is not there; NULL: "limn-compare" */
     uint64_t seed;
-    int threads;         /* as in limn_model_options, like the next */
-    uint64_t max_memory; /* of each model */
+    int threads;                    /* as in limn_model_options, like the next */
+    uint64_t max_memory;            /* of each model */
     const struct limn_watch *watch; /* borrowed; may be NULL */
 };
 

@@ -77,7 +77,8 @@ enum status stage_open(struct stage *stage, struct limn_model *model, const stru
     if (status != STATUS_OK) return status;
     const uint64_t weights = params_bytes(model->params);
     if (model->max_memory && weights >= model->max_memory)
-        return fail(err, STATUS_LIMIT, "the model's weights alone take %.1f MiB, and the memory limit is %.1f MiB; a higher one is needed",
+        return fail(err, STATUS_LIMIT,
+                    "the model's weights alone take %.1f MiB, and the memory limit is %.1f MiB; a higher one is needed",
                     (double)weights / mib, (double)model->max_memory / mib);
     const size_t limit = model->max_memory ? (size_t)(model->max_memory - weights) : 0;
     status = exec_create(&stage->exec, &stage->graph, model->backend, limit, &why);
@@ -216,7 +217,8 @@ static enum status check_memory(const struct limn_model *model, struct error *er
         if (strncmp(t->name, "model.diffusion_model.", 22) == 0) least += (uint64_t)t->count * (bytes < 4 ? bytes : 4);
     }
     if (!model->max_memory || least < model->max_memory) return STATUS_OK;
-    return fail(err, STATUS_LIMIT, "the U-Net's weights alone take %.1f MiB, and the memory limit is %.1f MiB; a higher one is needed",
+    return fail(err, STATUS_LIMIT,
+                "the U-Net's weights alone take %.1f MiB, and the memory limit is %.1f MiB; a higher one is needed",
                 (double)least / mib, (double)model->max_memory / mib);
 }
 

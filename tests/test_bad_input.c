@@ -283,7 +283,7 @@ static void write_pictures(void)
     write_picture("photo.jpg", NULL, -1);
     write_picture("mask.png", NULL, 255);
     write_picture("black.png", NULL, 0);
-    write_picture("bad-text.png", "x\nCFG scale: many, Sampler: Euler", -1);
+    write_picture("bad-text.png", "x\nCFG scale: many, Sampler: Euler, Seed: 7", -1);
     write_picture("varied.png", "x\nSteps: 2, Sampler: Euler, Denoising strength: 0.5, Version: limn 0.1.0", -1);
     cut_file("photo.png", "cut.png", 0.6);
     cut_file("photo.jpg", "cut.jpg", 0.6);
