@@ -129,15 +129,22 @@ static void bring_back(struct loop *l, int i, float *x)
     }
 }
 
-/* The estimate of the clean picture after step i, for those who want to look. */
-static enum status show_preview(struct loop *l, int i, struct error *err)
+/* What is left after `done` steps, for those who want to look: x as the model would see it next, or the last step's
+ * estimate of the clean picture. */
+static enum status show_preview(struct loop *l, int done, const float *x, struct error *err)
 {
     const struct job *job = l->d->job;
     const struct limn_watch *watch = job->request.watch;
-    if (!watch || !watch->preview || watch->preview_every < 1 || (i + 1) % watch->preview_every != 0) return STATUS_OK;
-    const struct denoise estimate = sampler_step_at(l->sampler, i)->denoise;
-    for (size_t k = 0; k < l->values; k++)
-        l->fresh[k] = (float)(estimate.x * (double)l->scaled[k] + estimate.output * (double)l->output[k]);
+    if (!watch || !watch->preview || watch->preview_every < 1 || done % watch->preview_every != 0) return STATUS_OK;
+    if (watch->preview_noisy) {
+        sampler_input(l->sampler, done, x, l->fresh, l->values);
+    } else if (done > 0) {
+        const struct denoise estimate = sampler_step_at(l->sampler, done - 1)->denoise;
+        for (size_t k = 0; k < l->values; k++)
+            l->fresh[k] = (float)(estimate.x * (double)l->scaled[k] + estimate.output * (double)l->output[k]);
+    } else {
+        return STATUS_OK;
+    }
     struct image image = {0};
     const size_t factor = (size_t)job->factor, count = l->pixels * factor * factor * 3;
     float *floats = memory_alloc_raw(count * sizeof *floats);
@@ -147,7 +154,7 @@ static enum status show_preview(struct loop *l, int i, struct error *err)
     memory_free(floats);
     if (status == STATUS_OK) {
         const struct limn_image shown = api_limn_image(&image);
-        watch->preview(watch->context, &shown, i + 1);
+        watch->preview(watch->context, &shown, done);
     }
     image_clear(&image);
     return status;
@@ -174,7 +181,7 @@ static enum status run_step(struct loop *l, int i, float *x, struct error *err)
     sampler_step(l->sampler, i, l->output, noisy ? l->fresh : NULL, x);
     if (l->d->keep) bring_back(l, i, x);
     status = check_finite(l, x, i, err);
-    return status == STATUS_OK ? show_preview(l, i, err) : status;
+    return status == STATUS_OK ? show_preview(l, i + 1, x, err) : status;
 }
 
 static enum status run_loop(struct loop *l, float *x, struct error *err)
@@ -186,8 +193,8 @@ static enum status run_loop(struct loop *l, float *x, struct error *err)
         sampler_add_noise(l->sampler, 0, l->d->start, l->d->noise, x, l->values);
     else
         sampler_start(l->sampler, l->d->noise, x);
-    enum status status = STATUS_OK;
     watch_progress(watch, LIMN_STAGE_STEP, 0, count, 0);
+    enum status status = show_preview(l, 0, x, err);
     for (int i = 0; i < count && status == STATUS_OK; i++) {
         status = watch_check(watch, err);
         if (status == STATUS_OK) status = run_step(l, i, x, err);
