@@ -19,12 +19,12 @@ static bool is_there(const char *path)
     return stat(path, &info) == 0;
 }
 
-enum status model_default_path(char path[MODEL_PATH_BYTES], struct error *err)
+enum status model_shipped_path(const char *name, char path[MODEL_PATH_BYTES], struct error *err)
 {
     static const char *const places[] = {
-        "%s/../samples/emoji/emoji.safetensors",    /* built in build/ */
-        "%s/../../samples/emoji/emoji.safetensors", /* a test's program, one folder deeper */
-        "%s/../share/limn/emoji.safetensors",       /* installed */
+        "%s/../samples/emoji/%s",    /* built in build/ */
+        "%s/../../samples/emoji/%s", /* a test's program, one folder deeper */
+        "%s/../share/limn/%s",       /* installed */
     };
     char folder[MODEL_PATH_BYTES - 64];
     const ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
@@ -32,13 +32,16 @@ enum status model_default_path(char path[MODEL_PATH_BYTES], struct error *err)
     char *slash = strrchr(folder, '/');
     if (slash) *slash = '\0';
     for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
-        snprintf(path, MODEL_PATH_BYTES, places[i], folder);
+        snprintf(path, MODEL_PATH_BYTES, places[i], folder, name);
         if (is_there(path)) return STATUS_OK;
     }
-    return fail(err, STATUS_IO,
-                "the pack that comes with limn (samples/emoji/emoji.safetensors) was not found near "
-                "'%s'; name a model",
+    return fail(err, STATUS_IO, "samples/emoji/%s, which comes with limn, was not found near '%s'; name a model", name,
                 folder);
+}
+
+enum status model_default_path(char path[MODEL_PATH_BYTES], struct error *err)
+{
+    return model_shipped_path("emoji.safetensors", path, err);
 }
 
 void model_short_name(const char *path, char *name, size_t size)
@@ -85,7 +88,10 @@ enum status stage_open(struct stage *stage, struct limn_model *model, const stru
     if (status == STATUS_LIMIT)
         return fail(err, status, "of the memory limit of %.1f MiB the model's weights take %.1f MiB; %s",
                     (double)model->max_memory / mib, (double)weights / mib, why.text);
-    return status == STATUS_OK ? STATUS_OK : fail(err, status, "%s", why.text);
+    if (status != STATUS_OK) return fail(err, status, "%s", why.text);
+    const uint64_t bytes = weights + exec_bytes(stage->exec);
+    if (bytes > model->peak_bytes) model->peak_bytes = bytes;
+    return STATUS_OK;
 }
 
 void stage_close(struct stage *stage)

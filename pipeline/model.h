@@ -35,6 +35,7 @@ struct limn_model {
     struct schedule schedule;
     double latent_scale;
     uint64_t max_memory; /* 0: no limit */
+    uint64_t peak_bytes; /* most that weights and a stage's run have taken together so far */
     bool prediction_forced;
     char path[MODEL_PATH_BYTES], vae_path[MODEL_PATH_BYTES]; /* vae_path: "" if none was given */
     char hash[MODEL_HASH_BYTES];                             /* of the file; "" until it is asked for */
@@ -42,6 +43,8 @@ struct limn_model {
 
 /* What is used when the caller names no model: the pack beside the program, or where it is installed. */
 MUST_CHECK enum status model_default_path(char path[MODEL_PATH_BYTES], struct error *err);
+/* A file of the pack by its name: "gan.safetensors". */
+MUST_CHECK enum status model_shipped_path(const char *name, char path[MODEL_PATH_BYTES], struct error *err);
 
 /* The file's name without folder and ending, for metadata. */
 void model_short_name(const char *path, char *name, size_t size);
