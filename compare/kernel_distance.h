@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Maximum mean discrepancy (Gretton et al. 2012, JMLR 13): how unlike two sets are, seen through a kernel k.
+ *
+ *     KID    k(x, y) = (x.y / d + 1)^3, without bias         Binkowski et al. 2018, arXiv 1801.01401
+ *     CMMD   k(x, y) = exp(-|x - y|^2 / (2 10^2)), times 1000, of CLIP directions, with bias (the mean over all pairs,
+ *            a picture with itself too)                      Jayasumana et al. 2024, arXiv 2401.09603
+ *
+ * Standard errors are jackknives over the pictures of both sets (Efron & Stein 1981).
+ */
+#ifndef COMPARE_KERNEL_DISTANCE_H
+#define COMPARE_KERNEL_DISTANCE_H
+
+#include "compare/features.h"
+
+struct kernel_distance {
+    double unbiased, biased;
+    double error; /* of the unbiased one; NaN with fewer than 3 of either */
+};
+
+/* At least 2 of each. The unbiased one may be below 0, when the sets cannot be told apart. */
+MUST_CHECK enum status kid_distance(struct kernel_distance *out, const struct features *pictures,
+                                    const struct features *reference, const struct measures_watch *watch,
+                                    struct error *err);
+/* Times 1000. For directions (length 1). */
+MUST_CHECK enum status cmmd_distance(struct kernel_distance *out, const struct features *pictures,
+                                     const struct features *reference, const struct measures_watch *watch,
+                                     struct error *err);
+
+/* KID as torch-fidelity draws it: unbiased over subsets, the same ones for the same seed. */
+struct kid_subsets {
+    int subsets;         /* 100 there */
+    int64_t subset_size; /* 1000 there */
+    uint64_t seed;       /* 32 bits of it count; 2020 there */
+    const struct measures_watch *watch;
+};
+enum { KID_SUBSETS = 100, KID_SUBSET_SIZE = 1000 };
+MUST_CHECK enum status kid_over_subsets(double *mean, double *deviation, const struct features *pictures,
+                                        const struct features *reference, const struct kid_subsets *how,
+                                        struct error *err);
+
+#endif
