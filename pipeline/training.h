@@ -10,7 +10,7 @@
  *     family->open(t, err)                   training_read_config, graphs, training_add_trainer, training_open_run
  *     for each step: family->step(t, err)    training_pixels, exec_run, trainer_collect, training_update, training_loss
  *     now and then:  family->sample, family->save
- *     family->close(t)                       also after a failed open
+ *     family->close(t)                       always, even if open failed or was never come to
  *
  * Nothing that a step draws depends on anything but the seed, the step, a purpose and the item's number in the whole
  * batch. So there is no generator to store, and it makes no difference to a picture which machine works on it or how
@@ -27,6 +27,7 @@
 #include "core/io/image.h"
 #include "core/nn/initialise.h"
 #include "core/nn/trainer.h"
+#include "diffusion/schedule.h"
 #include "include/limn.h"
 
 #include <jansson.h>
@@ -35,22 +36,26 @@ struct training;
 struct dataset;
 struct exchange;
 
-/* What is set for all families. A family's own defaults come first; the configuration's member "training" overrides
- * them, and options override both. */
+/* What is set for all families. A family's own defaults come first; then what a checkpoint that is resumed was made
+ * with, the configuration's member "training", and options, each over those before. */
 struct training_settings {
     int64_t steps;
-    int size;                   /* side of a picture in pixels; 0 in defaults(): the caller named none */
-    int channels;               /* of a picture: 3, or 1 */
-    int batch;                  /* pictures of a step, on each machine */
-    int accumulate;             /* in so many parts, one after the other; divides the batch */
-    int recompute;              /* pieces of graph_grad_in_pieces; 1: everything is kept */
-    struct learning_rate rate;  /* .steps is filled in by the loop */
-    struct optimiser_rule rule; /* as trainers are made with */
-    bool flip;                  /* every other picture is mirrored, by chance */
-    double caption_dropout;     /* share of captions that are left empty */
+    int size;                                   /* side of a picture in pixels; 0 in defaults(): nobody has named one */
+    int channels;                               /* of a picture: 3, or 1 */
+    int batch;                                  /* pictures of a step, on each machine */
+    int accumulate;                             /* in so many parts, one after the other; divides the batch */
+    int recompute;                              /* pieces of graph_grad_in_pieces; 1: everything is kept */
+    struct learning_rate rate;                  /* .steps is filled in by the loop */
+    struct optimiser_rule rule;                 /* as trainers are made with */
+    bool flip;                                  /* every other picture is mirrored, by chance */
+    double caption_dropout;                     /* share of captions that are left empty */
+    double held_out;                            /* share of the pictures that is left out, by dataset_is_held_out */
     int64_t save_every, sheet_every, log_every; /* steps; sheet_every 0: no sheets */
-    uint64_t seed;
-    enum dtype dtype; /* of the result's weights: F32, F16 or BF16 */
+    int64_t seed;
+    enum dtype dtype;           /* of the result's weights: F32, F16 or BF16 */
+    enum prediction prediction; /* diffusion */
+    double min_snr;             /* diffusion: gamma; 0: every time counts the same */
+    const char *init, *vae;     /* paths; NULL: none */
 };
 
 struct training_family {
@@ -119,8 +124,10 @@ enum training_key_kind {
     TRAINING_KEY_WHOLE, /* int, from low to high */
     TRAINING_KEY_LONG,  /* int64_t */
     TRAINING_KEY_REAL,  /* double */
+    TRAINING_KEY_FLOAT, /* float */
     TRAINING_KEY_FLAG,  /* bool */
     TRAINING_KEY_NAME,  /* int: the place in `names`, a list that ends with NULL */
+    TRAINING_KEY_TEXT,  /* const char *, in the training's memory */
     TRAINING_KEY_LIST,  /* struct training_list of ints, from low to high each */
     TRAINING_KEY_TEXTS  /* struct training_texts, in the training's memory */
 };
@@ -154,6 +161,7 @@ struct training_trainer {
     const struct graph *graph;         /* whose parameters are trained, ... */
     const char *prefix;                /* ... if their names begin so; NULL: all */
     const struct optimiser_rule *rule; /* NULL: settings.rule */
+    const char *const *no_matrices;    /* as in trainer_options */
     enum initialise_kind initialise;   /* of what t->init does not have */
 };
 

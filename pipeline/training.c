@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop. Opening: settings, data, networks, and the checkpoint that is gone on from. Then step by step to the end,
+ * with a checkpoint, a result and a sheet every so many steps.
+ */
+#include "pipeline/training.h"
+
+#include "core/io/dataset.h"
+#include "core/io/quote.h"
+#include "pipeline/api.h"
+#include "pipeline/kind.h"
+#include "pipeline/training_loop.h"
+
+#include <limits.h>
+#include <string.h>
+
+static const struct training_family *const families[] = {
+#define X(name) &name##_training,
+    TRAINING_FAMILY_MAP(X)
+#undef X
+};
+
+enum { FAMILIES = sizeof families / sizeof *families };
+
+const char *limn_train_family_name(int i)
+{
+    return i >= 0 && i < FAMILIES ? families[i]->name : NULL;
+}
+
+/* ---- opening ---- */
+
+static enum status set_paths(struct training *t, const char *out, struct error *err)
+{
+    static const char ending[] = ".safetensors";
+    const size_t length = strlen(out), tail = sizeof ending - 1;
+    if (length <= tail || strcmp(out + length - tail, ending) != 0 || out[length - tail - 1] == '/')
+        return fail(err, STATUS_ARGUMENT, "--out '%s': must be the name of a .safetensors file", quote(out).text);
+    if (length + 64 > TRAINING_PATH_BYTES)
+        return fail(err, STATUS_ARGUMENT, "the result's path has %zu bytes: at most %d are allowed", length,
+                    TRAINING_PATH_BYTES - 64);
+    t->out = out;
+    snprintf(t->loop->stem, sizeof t->loop->stem, "%.*s", (int)(length - tail), out);
+    snprintf(t->loop->state, sizeof t->loop->state, "%.*s.state.safetensors", (int)(length - tail), out);
+    return STATUS_OK;
+}
+
+static enum status check_options(struct training *t, struct error *err)
+{
+    const struct limn_train_options *o = t->loop->options;
+    for (int i = 0; i < FAMILIES && o->family; i++)
+        if (strcmp(families[i]->name, o->family) == 0) t->family = families[i];
+    if (!t->family)
+        return fail(err, STATUS_ARGUMENT, "'%s' is nothing that can be trained",
+                    o->family ? quote(o->family).text : "(nothing)");
+    if (!o->data) return fail(err, STATUS_ARGUMENT, "a training needs a folder of pictures");
+    if (!o->out) return fail(err, STATUS_ARGUMENT, "a training needs the name of a file for its result");
+    if (o->threads < 0 || o->threads > LIMN_MAX_THREADS)
+        return fail(err, STATUS_ARGUMENT, "threads %d: must be 1 to %d, or 0 for all processors", o->threads,
+                    LIMN_MAX_THREADS);
+    if (o->seed > INT64_MAX)
+        return fail(err, STATUS_ARGUMENT, "seed %llu: must be at most %lld", (unsigned long long)o->seed,
+                    (long long)INT64_MAX);
+    t->threads = o->threads;
+    t->watch = o->watch;
+    return set_paths(t, o->out, err);
+}
+
+static void tell_skipped(void *context, const char *sentence)
+{
+    const struct training *t = context;
+    watch_note(t->watch, "%s", sentence);
+}
+
+static bool tell_progress(void *context, int64_t done, int64_t all)
+{
+    const struct training *t = context;
+    struct error err = {0};
+    watch_progress(t->watch, LIMN_STAGE_DATA, (int)done, (int)all, api_clock() - t->loop->started);
+    return watch_check(t->watch, &err) == STATUS_OK;
+}
+
+static enum status open_data(struct training *t, struct error *err)
+{
+    const struct training_settings *s = &t->settings;
+    const struct dataset_options options = {.width = s->size,
+                                            .height = s->size,
+                                            .channels = s->channels,
+                                            .threads = t->threads,
+                                            .skipped = tell_skipped,
+                                            .progress = tell_progress,
+                                            .context = t};
+    enum status status = dataset_open(&t->data, t->loop->options->data, &options, err);
+    return status == STATUS_OK ? training_choose_pictures(t, err) : status;
+}
+
+static enum status open_init(struct training *t, struct error *err)
+{
+    if (!t->settings.init) return STATUS_OK;
+    enum status status = checkpoint_open(&t->loop->init, t->settings.init, err);
+    if (status == STATUS_OK) status = kind_normalise(t->loop->init, err);
+    t->init = t->loop->init;
+    return status;
+}
+
+static enum status open_training(struct training *t, struct error *err)
+{
+    enum status status = check_options(t, err);
+    if (status == STATUS_OK) status = training_find_state(t, err);
+    if (status == STATUS_OK) status = training_open_config(t, err);
+    if (status == STATUS_OK) status = training_settle(t, 0, err);
+    if (status == STATUS_OK) status = open_data(t, err);
+    if (status == STATUS_OK) status = open_init(t, err);
+    if (status == STATUS_OK)
+        status = backend_open(&t->backend, "cpu", &(struct backend_options){.threads = t->threads}, err);
+    if (status == STATUS_OK) status = t->family->open(t, err);
+    if (status == STATUS_OK) status = training_check_config(t, err);
+    if (status == STATUS_OK) status = training_restore_state(t, err);
+    return status == STATUS_OK ? training_open_records(t, err) : status;
+}
+
+static void close_training(struct training *t)
+{
+    struct training_loop *loop = t->loop;
+    if (t->family) t->family->close(t);
+    for (int i = 0; i < loop->trainer_count; i++) trainer_destroy(loop->trainers[i].trainer);
+    if (t->backend) t->backend->f->close(t->backend);
+    dataset_close(t->data);
+    checkpoint_close(loop->init);
+    checkpoint_close(loop->saved);
+    json_decref(loop->config);
+    arena_clear(&loop->memory);
+}
+
+/* ---- stepping ---- */
+
+enum status training_update(struct training *t, struct trainer *trainer, float factor, struct error *err)
+{
+    return trainer_step(trainer, factor * learning_rate_at(&t->settings.rate, t->step), NULL, err);
+}
+
+/* The checkpoint first: the result can be made from it. */
+static enum status save(struct training *t, struct error *err)
+{
+    if (t->rank != 0) return STATUS_OK;
+    const enum status status = training_write_state(t, err);
+    return status == STATUS_OK ? t->family->save(t, t->out, err) : status;
+}
+
+static enum status step(struct training *t, struct error *err)
+{
+    const double start = api_clock();
+    const enum status status = t->family->step(t, err);
+    if (status != STATUS_OK) return status;
+    t->step++;
+    return training_record(t, api_clock() - start, err);
+}
+
+static bool is_due(const struct training *t, int64_t every)
+{
+    return every > 0 && t->step > 0 && (t->step % every == 0 || t->step == t->settings.steps);
+}
+
+static enum status run(struct training *t, struct error *err)
+{
+    const struct training_settings *s = &t->settings;
+    struct training_loop *loop = t->loop;
+    enum status status = STATUS_OK;
+    loop->started = api_clock();
+    loop->first_step = loop->recorded = t->step;
+    if (t->step >= s->steps) {
+        watch_note(t->watch, "all of the %lld steps are done already; more of them may be asked for",
+                   (long long)s->steps);
+        return t->family->save(t, t->out, err);
+    }
+    while (t->step < s->steps && status == STATUS_OK) {
+        status = step(t, err);
+        const bool stopped = status == STATUS_OK && watch_check(t->watch, err) != STATUS_OK;
+        if (status == STATUS_OK && (stopped || is_due(t, s->save_every))) {
+            struct error why = {0};
+            status = save(t, &why);
+            if (status != STATUS_OK) *err = why;
+        }
+        if (status == STATUS_OK && !stopped && is_due(t, s->sheet_every)) status = training_write_sheet(t, err);
+        if (status == STATUS_OK && stopped) status = err->status;
+    }
+    return status;
+}
+
+enum limn_status limn_train(const struct limn_train_options *options, struct limn_error *error)
+{
+    struct error err = {0};
+    struct training t = {.ranks = 1};
+    t.loop = memory_alloc(sizeof *t.loop);
+    if (!t.loop) {
+        err.status = fail_no_memory(&err, "a training", sizeof *t.loop);
+        return api_result(error, &err);
+    }
+    t.loop->options = options;
+    t.loop->started = api_clock();
+    err.status = open_training(&t, &err);
+    if (err.status == STATUS_OK) err.status = run(&t, &err);
+    close_training(&t);
+    memory_free(t.loop);
+    return api_result(error, &err);
+}

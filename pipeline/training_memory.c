@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a training needs is known before it runs: trainers by their parameters, runs by their plans. Whatever does not
+ * fit --max-memory is refused here, with the number and the remedies.
+ */
+#include "core/nn/params.h"
+#include "pipeline/api.h"
+#include "pipeline/training_loop.h"
+
+#include <string.h>
+
+static const double mib = 1024.0 * 1024.0;
+
+static enum status refuse(const struct training *t, const char *what, uint64_t bytes, struct error *err)
+{
+    return fail(err, STATUS_LIMIT,
+                "with %s the training needs %.1f MiB and the memory limit is %.1f MiB; raise the limit, or give a "
+                "smaller --batch or --size, --accumulate to compute the batch in parts, or --recompute to keep fewer "
+                "results",
+                what, (double)(t->loop->reserved + bytes) / mib, (double)t->loop->options->max_memory / mib);
+}
+
+enum status training_reserve(struct training *t, const char *what, size_t bytes, struct error *err)
+{
+    const uint64_t limit = t->loop->options->max_memory;
+    if (limit && (bytes > limit || t->loop->reserved > limit - bytes)) return refuse(t, what, bytes, err);
+    t->loop->reserved += bytes;
+    return STATUS_OK;
+}
+
+enum status training_open_run(struct training *t, struct exec **out, struct graph *graph, struct error *err)
+{
+    struct error why = {0};
+    const uint64_t limit = t->loop->options->max_memory;
+    /* A limit of 0 would be none. */
+    const size_t left = limit == 0 ? 0 : limit > t->loop->reserved ? (size_t)(limit - t->loop->reserved) : 1;
+    enum status status = exec_create(out, graph, t->backend, left, &why);
+    if (status == STATUS_OK) return training_reserve(t, "its runs", exec_bytes(*out), err);
+    if (status != STATUS_LIMIT) return fail(err, status, "%s", why.text);
+    return fail(
+        err, STATUS_LIMIT,
+        "the training's weights and their moments take %.1f MiB, and of the memory limit of %.1f MiB too little "
+        "is left: %s; or give a smaller --batch or --size, --accumulate to compute the batch in parts, or "
+        "--recompute to keep fewer results",
+        (double)t->loop->reserved / mib, (double)limit / mib, why.text);
+}
+
+/* ---- trainers ---- */
+
+static bool is_trained(const struct node *node, const char *prefix)
+{
+    return node->op == OP_PARAM && (!prefix || strncmp(node->name, prefix, strlen(prefix)) == 0);
+}
+
+/* Values, gradients, moments, average, and the backend's copy. */
+static uint64_t trainer_bytes(const struct training_trainer *options, const struct optimiser_rule *rule)
+{
+    uint64_t floats = 0, longest = 0;
+    for (int i = 0; i < options->graph->count; i++) {
+        const struct node *node = options->graph->nodes[i];
+        if (!is_trained(node, options->prefix)) continue;
+        const uint64_t n = (uint64_t)shape_count(node->shape);
+        floats += (n + OPTIMISER_BLOCK - 1) / OPTIMISER_BLOCK * OPTIMISER_BLOCK;
+        if (n > longest) longest = n;
+    }
+    const bool sgd = rule->kind == OPTIMISER_SGD;
+    const uint64_t arrays = 3U + (sgd ? (rule->beta1 > 0) : 2U) + (rule->average > 0);
+    return (arrays * floats + longest) * sizeof(float);
+}
+
+/* Parameters of the trainer that the checkpoint to begin with has, as nodes of a graph of their own. */
+static int find_begun(struct graph *g, const struct trainer *trainer, const struct checkpoint *init)
+{
+    int missing = 0;
+    for (int i = 0; i < trainer->count; i++) {
+        const struct trainer_parameter *p = &trainer->parameters[i];
+        if (!checkpoint_find(init, p->weight.name))
+            missing++;
+        else if (p->total_rows > 0)
+            graph_param_rows(g, p->weight.name, p->weight.shape, p->first_row, p->total_rows);
+        else
+            graph_param(g, p->weight.name, p->layout, p->weight.shape);
+    }
+    return missing;
+}
+
+static enum status begin_with(struct training *t, struct trainer *trainer, const char *name, struct error *err)
+{
+    struct graph g = {0};
+    struct params *params = NULL;
+    const int missing = find_begun(&g, trainer, t->init);
+    enum status status = params_create(&params, t->backend, err);
+    if (status == STATUS_OK) status = params_load(params, &g, t->init, err);
+    if (status == STATUS_OK) status = trainer_adopt(trainer, &g, err);
+    if (status == STATUS_OK && missing > 0)
+        watch_note(t->watch, "%s: %d of %d tensors of the %s are not in it and begin at random", t->settings.init,
+                   missing, trainer->count, name);
+    params_destroy(params);
+    graph_clear(&g);
+    return status;
+}
+
+enum status training_add_trainer(struct training *t, struct trainer **out, const struct training_trainer *options,
+                                 struct error *err)
+{
+    *out = NULL;
+    struct training_loop *loop = t->loop;
+    const struct graph *graph = options->graph;
+    const struct optimiser_rule *rule = options->rule ? options->rule : &t->settings.rule;
+    if (graph->error.status != STATUS_OK) return fail(err, graph->error.status, "%s", graph->error.text);
+    if (loop->trainer_count == TRAINING_TRAINERS)
+        return fail(err, STATUS_UNSUPPORTED, "a training has at most %d trainers", TRAINING_TRAINERS);
+    enum status status = training_reserve(t, options->name, trainer_bytes(options, rule), err);
+    if (status != STATUS_OK) return status;
+    const struct trainer_options made = {
+        .prefix = options->prefix, .rule = *rule, .threads = t->threads, .no_matrices = options->no_matrices};
+    struct trainer *trainer;
+    status = trainer_create(&trainer, t->backend, graph, &made, err);
+    if (status != STATUS_OK) return status;
+    loop->trainers[loop->trainer_count++] = (struct training_kept_trainer){.name = options->name, .trainer = trainer};
+    *out = trainer;
+    initialise(trainer, options->initialise, (uint64_t)t->settings.seed);
+    if (t->init) status = begin_with(t, trainer, options->name, err);
+    if (status != STATUS_OK) return status;
+    optimiser_start_average(trainer->optimiser);
+    return trainer_publish(trainer, err);
+}
+
+enum status training_add_state(struct training *t, const char *name, float *values, int64_t count, struct error *err)
+{
+    struct training_loop *loop = t->loop;
+    if (loop->state_count == TRAINING_STATES)
+        return fail(err, STATUS_UNSUPPORTED, "a training keeps at most %d tensors besides its weights",
+                    TRAINING_STATES);
+    const char *copy = arena_strdup(&loop->memory, name);
+    if (!copy) return fail_no_memory(err, "a training", strlen(name));
+    loop->states[loop->state_count++] = (struct training_kept_state){copy, values, count};
+    return STATUS_OK;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A training's checkpoint: a safetensors file beside the result, with all that the next step depends on.
+ *
+ *     NAME.value, .first, .second, .average     a trainer's flat arrays, in limn's layout
+ *     state.NAME                                what a family keeps besides
+ *     metadata limn.training                    {"format": 1, "family": "diffusion", "step": 500, "networks": "...",
+ *                                                "trainers": {"NAME": 500}, "settings": {...}, "config": {...}}
+ *
+ * There is no state of a random generator: numbers are drawn by step (training_draw.c). `networks` is a digest of all
+ * names and shapes, so that arrays are not taken for those of another network.
+ */
+#define _POSIX_C_SOURCE 200809L /* access */
+#include "core/io/quote.h"
+#include "core/io/safetensors_write.h"
+#include "pipeline/api.h"
+#include "pipeline/training_loop.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ARRAYS = 4, MOST_TENSORS = TRAINING_TRAINERS * ARRAYS + TRAINING_STATES, NAME_BYTES = 160, DIGEST_BYTES = 17 };
+
+/* Everything that is stored, by name. */
+struct listing {
+    struct arena memory;
+    struct tensor *tensors;
+    float **values;
+    int count;
+    struct error *err;
+};
+
+static void list(struct listing *l, const char *prefix, const char *name, float *values, int64_t count)
+{
+    if (!values || l->err->status != STATUS_OK) return;
+    char *full = arena_printf(&l->memory, "%s.%s", prefix, name);
+    if (!full) {
+        fail_no_memory(l->err, "a checkpoint", NAME_BYTES);
+        return;
+    }
+    l->values[l->count] = values;
+    l->tensors[l->count++] =
+        (struct tensor){.name = full, .dtype = DTYPE_F32, .rank = 1, .dim = {count}, .count = count, .data = values};
+}
+
+static enum status list_all(struct listing *l, const struct training *t)
+{
+    const struct training_loop *loop = t->loop;
+    l->tensors = arena_alloc(&l->memory, MOST_TENSORS * sizeof *l->tensors);
+    l->values = arena_alloc(&l->memory, MOST_TENSORS * sizeof *l->values);
+    if (!l->tensors || !l->values) return fail_no_memory(l->err, "a checkpoint", MOST_TENSORS * sizeof *l->tensors);
+    for (int i = 0; i < loop->trainer_count; i++) {
+        const struct optimiser *o = loop->trainers[i].trainer->optimiser;
+        const char *name = loop->trainers[i].name;
+        list(l, name, "value", o->value, o->count);
+        list(l, name, "first", o->first, o->count);
+        list(l, name, "second", o->second, o->count);
+        list(l, name, "average", o->average, o->count);
+    }
+    for (int i = 0; i < loop->state_count; i++)
+        list(l, "state", loop->states[i].name, loop->states[i].values, loop->states[i].count);
+    return l->err->status;
+}
+
+/* FNV-1a over names and shapes of all parameters, in their order. */
+static void digest(const struct training *t, char text[DIGEST_BYTES])
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (int i = 0; i < t->loop->trainer_count; i++) {
+        const struct trainer *trainer = t->loop->trainers[i].trainer;
+        for (int k = 0; k < trainer->count; k++) {
+            const struct trainer_parameter *p = &trainer->parameters[k];
+            char line[512], shape[SHAPE_TEXT_BYTES];
+            snprintf(line, sizeof line, "%s %s %" PRId64 ";", p->weight.name, shape_text(p->weight.shape, shape),
+                     p->first_row);
+            for (const char *c = line; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+        }
+    }
+    snprintf(text, DIGEST_BYTES, "%016" PRIx64, hash);
+}
+
+/* ---- writing ---- */
+
+static char *describe(const struct training *t)
+{
+    char networks[DIGEST_BYTES];
+    digest(t, networks);
+    json_t *trainers = json_object();
+    for (int i = 0; trainers && i < t->loop->trainer_count; i++)
+        json_object_set_new(trainers, t->loop->trainers[i].name,
+                            json_integer(t->loop->trainers[i].trainer->optimiser->steps));
+    json_t *root = json_pack("{s:i, s:s, s:I, s:s, s:i, s:o, s:o, s:O?}", "format", 1, "family", t->family->name,
+                             "step", (json_int_t)t->step, "networks", networks, "machines", t->ranks, "trainers",
+                             trainers, "settings", training_settings_json(t), "config", t->loop->config);
+    char *text = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    return text;
+}
+
+enum status training_write_state(struct training *t, struct error *err)
+{
+    struct listing l = {.err = err};
+    char *text = NULL;
+    enum status status = list_all(&l, t);
+    if (status == STATUS_OK && !(text = describe(t))) status = fail_no_memory(err, "a checkpoint", NAME_BYTES);
+    if (status == STATUS_OK) {
+        const struct safetensors_note note = {"limn.training", text};
+        const struct safetensors_file file = {.tensors = l.tensors, .count = l.count, .notes = &note, .note_count = 1};
+        status = safetensors_write(t->loop->state, &file, err);
+    }
+    free(text); /* library: jansson's */
+    arena_clear(&l.memory);
+    return status;
+}
+
+/* ---- reading ---- */
+
+enum status training_find_state(struct training *t, struct error *err)
+{
+    const struct limn_train_options *o = t->loop->options;
+    const char *path = t->loop->state;
+    const bool there = access(path, F_OK) == 0;
+    if (!there && o->resume) watch_note(t->watch, "there is no checkpoint '%s' yet; the training begins", path);
+    if (!there || o->restart) return STATUS_OK;
+    if (!o->resume)
+        return fail(err, STATUS_ARGUMENT,
+                    "%s: an earlier training is there; --resume goes on with it, --restart begins anew in its place",
+                    path);
+    enum status status = checkpoint_open(&t->loop->saved, path, err);
+    if (status == STATUS_OK && !checkpoint_metadata(t->loop->saved, "limn.training"))
+        status = fail(err, STATUS_FORMAT, "%s: this is no checkpoint of a training", path);
+    return status;
+}
+
+json_t *training_state_json(const struct training *t, struct error *err)
+{
+    json_error_t why;
+    const char *path = t->loop->state;
+    json_t *root = json_loads(checkpoint_metadata(t->loop->saved, "limn.training"), JSON_REJECT_DUPLICATES, &why);
+    const char *family = json_string_value(json_object_get(root, "family"));
+    const json_int_t step = json_integer_value(json_object_get(root, "step"));
+    if (json_integer_value(json_object_get(root, "format")) != 1 || !family || step < 1) {
+        fail(err, STATUS_FORMAT, "%s: what it says about the training cannot be read", path);
+    } else if (strcmp(family, t->family->name) != 0) {
+        fail(err, STATUS_ARGUMENT, "%s: this is a training of %s, not of %s", path, quote(family).text,
+             t->family->name);
+    } else {
+        return root;
+    }
+    json_decref(root);
+    return NULL;
+}
+
+static enum status restore_arrays(struct training *t, struct error *err)
+{
+    struct listing l = {.err = err};
+    enum status status = list_all(&l, t);
+    for (int i = 0; i < l.count && status == STATUS_OK; i++) {
+        const struct tensor *stored = checkpoint_find(t->loop->saved, l.tensors[i].name);
+        if (!stored || stored->dtype != DTYPE_F32 || stored->count != l.tensors[i].count)
+            status = fail(err, STATUS_ARGUMENT,
+                          "%s: '%s' is not in it as this training needs it; the optimiser and the average must be "
+                          "those it was begun with",
+                          t->loop->state, l.tensors[i].name);
+        else
+            memcpy(l.values[i], stored->data, (size_t)stored->count * sizeof(float));
+    }
+    arena_clear(&l.memory);
+    return status;
+}
+
+enum status training_restore_state(struct training *t, struct error *err)
+{
+    if (!t->loop->saved) return STATUS_OK;
+    json_t *root = training_state_json(t, err);
+    if (!root) return err->status;
+    char networks[DIGEST_BYTES];
+    digest(t, networks);
+    const char *stored = json_string_value(json_object_get(root, "networks"));
+    enum status status = STATUS_OK;
+    if (!stored || strcmp(stored, networks) != 0)
+        status =
+            fail(err, STATUS_ARGUMENT,
+                 "%s: it was made with networks of other shapes; give the configuration and size it was begun with",
+                 t->loop->state);
+    if (status == STATUS_OK) status = restore_arrays(t, err);
+    for (int i = 0; i < t->loop->trainer_count && status == STATUS_OK; i++) {
+        const struct training_kept_trainer *kept = &t->loop->trainers[i];
+        kept->trainer->optimiser->steps =
+            json_integer_value(json_object_get(json_object_get(root, "trainers"), kept->name));
+        status = trainer_publish(kept->trainer, err);
+    }
+    t->step = json_integer_value(json_object_get(root, "step"));
+    json_decref(root);
+    checkpoint_close(t->loop->saved);
+    t->loop->saved = NULL;
+    return status;
+}
