@@ -185,34 +185,13 @@ enum status clip_pair_embed_image(struct clip_pair *pair, const struct image *pi
     return status == STATUS_OK ? exec_read(stage->exec, "direction", out, err) : status;
 }
 
-/* Fills the pair's ids: start, the text as far as it fits, end, and end again to the last. *end is the first end's
- * place: a text may hold the word "<|endoftext|>", and CLIP reads no further. */
-static enum status write_ids(struct clip_pair *pair, const char *text, int32_t *end, size_t *left_out,
-                             struct error *err)
-{
-    const struct token_names names = tokenizer_names(pair->tokenizer);
-    const size_t length = (size_t)pair->text.length, room = length - 2;
-    struct tokens tokens = {0};
-    const enum status status = tokenizer_encode(pair->tokenizer, text, strlen(text), &tokens, err);
-    const size_t count = tokens.count < room ? tokens.count : room;
-    if (status == STATUS_OK) {
-        for (size_t i = 0; i < length; i++)
-            pair->ids[i] = i == 0 ? names.start : i <= count ? tokens.ids[i - 1] : names.end;
-        *end = 1;
-        while (pair->ids[*end] != names.end) ++*end;
-        if (left_out) *left_out = tokens.count - count;
-    }
-    tokens_clear(&tokens);
-    return status;
-}
-
 enum status clip_pair_embed_text(struct clip_pair *pair, const char *text, float *out, size_t *left_out,
                                  struct error *err)
 {
     enum { ALL_LAYERS = 1 };
     struct stage *stage = &pair->text_stage;
     int32_t end = 0;
-    enum status status = write_ids(pair, text, &end, left_out, err);
+    enum status status = tokenizer_fill(pair->tokenizer, text, pair->ids, pair->text.length, &end, left_out, err);
     if (status == STATUS_OK && !stage->exec) {
         struct graph *g = &stage->graph;
         struct node *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(1, pair->text.length));

@@ -76,6 +76,17 @@ int32_t merges_byte(unsigned char byte, bool last)
     return id + (last ? BYTES : 0);
 }
 
+void merges_spell_byte(int32_t id, char out[MERGES_LETTER_BYTES])
+{
+    const int order = id % BYTES;
+    int letter = order < 94 ? 33 + order : order < 106 ? 161 + order - 94 : 174 + order - 106;
+    if (order >= 188) letter = 256 + order - 188;
+    size_t length = 0;
+    if (letter >= 128) out[length++] = (char)(0xc0 | letter >> 6);
+    out[length++] = (char)(letter < 128 ? letter : 0x80 | (letter & 0x3f));
+    memcpy(out + length, id < BYTES ? "" : "</w>", id < BYTES ? 1 : sizeof "</w>");
+}
+
 static uint32_t hash_text(const char *text, size_t length)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
@@ -125,13 +136,9 @@ static enum status init_speller(struct speller *s, struct arena *arena, size_t l
     s->slots = arena_alloc(arena, slots * sizeof *s->slots);
     if (!s->text || !s->spellings || !s->slots) return fail_no_memory(err, "the table of merges", bytes);
     for (int id = 0; id < BASE; id++) {
-        const int order = id % BYTES;
-        int letter = order < 94 ? 33 + order : order < 106 ? 161 + order - 94 : 174 + order - 106;
-        if (order >= 188) letter = 256 + order - 188;
-        const char utf8[2] = {(char)(0xc0 | letter >> 6), (char)(0x80 | (letter & 0x3f))};
-        const char ascii = (char)letter;
-        const bool added =
-            add_spelling(s, letter < 128 ? &ascii : utf8, letter < 128 ? 1 : 2, "</w>", id < BYTES ? 0 : 4);
+        char letters[MERGES_LETTER_BYTES];
+        merges_spell_byte(id, letters);
+        const bool added = add_spelling(s, letters, strlen(letters), "", 0);
         assert(added);
         (void)added;
     }

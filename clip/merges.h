@@ -40,6 +40,10 @@ void merges_destroy(struct merges *merges);
 int32_t merges_size(const struct merges *merges);   /* entries of the vocabulary */
 int32_t merges_byte(unsigned char byte, bool last); /* the id of one byte, inside a word or as its last */
 
+/* How a table writes the symbol of one byte, an id below 512, NUL-terminated. */
+enum { MERGES_LETTER_BYTES = 8 };
+void merges_spell_byte(int32_t id, char out[MERGES_LETTER_BYTES]);
+
 /* Appends the ids of one word (at least one byte): its bytes, merged in the order of the table (Sennrich et al. 2016,
  * arXiv 1508.07909). Takes time n log n. */
 MUST_CHECK enum status merges_apply(const struct merges *merges, const unsigned char *word, size_t bytes,

@@ -187,3 +187,23 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text
     memory_free(normal);
     return status;
 }
+
+enum status tokenizer_fill(const struct tokenizer *tokenizer, const char *text, int32_t *ids, int length, int32_t *end,
+                           size_t *left_out, struct error *err)
+{
+    assert(length >= 3);
+    const struct token_names names = tokenizer->names;
+    const size_t room = (size_t)length - 2;
+    struct tokens tokens = {0};
+    const enum status status = tokenizer_encode(tokenizer, text, strlen(text), &tokens, err);
+    const size_t count = tokens.count < room ? tokens.count : room;
+    if (status == STATUS_OK) {
+        for (size_t i = 0; i < (size_t)length; i++)
+            ids[i] = i == 0 ? names.start : i <= count ? tokens.ids[i - 1] : names.end;
+        *end = 1;
+        while (ids[*end] != names.end) ++*end;
+        if (left_out) *left_out = tokens.count - count;
+    }
+    tokens_clear(&tokens);
+    return status;
+}

@@ -33,4 +33,10 @@ struct token_names tokenizer_names(const struct tokenizer *tokenizer);
 MUST_CHECK enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t bytes,
                                         struct tokens *out, struct error *err);
 
+/* One text as a text tower takes it: `length` ids, which are start, as much of the text as fits, and end to the last.
+ * *end is the first end's place: a text may hold the word "<|endoftext|>", and CLIP reads no further. *left_out, if not
+ * NULL, is the number of tokens that did not fit. */
+MUST_CHECK enum status tokenizer_fill(const struct tokenizer *tokenizer, const char *text, int32_t *ids, int length,
+                                      int32_t *end, size_t *left_out, struct error *err);
+
 #endif
