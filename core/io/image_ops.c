@@ -79,8 +79,7 @@ enum status image_composite(struct image *out, const struct image *base, const s
 
 void image_to_floats(float *out, const struct image *in)
 {
-    assert(in->channels == 3);
-    const size_t count = (size_t)in->width * (size_t)in->height * 3;
+    const size_t count = (size_t)in->width * (size_t)in->height * (size_t)in->channels;
     for (size_t i = 0; i < count; i++) out[i] = (float)in->pixels[i] * (1 / 127.5f) - 1;
 }
 

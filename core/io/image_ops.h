@@ -33,7 +33,8 @@ MUST_CHECK enum status image_blur(struct image *out, const struct image *in, flo
 MUST_CHECK enum status image_composite(struct image *out, const struct image *base, const struct image *top,
                                        const struct image *mask, struct error *err);
 
-/* RGB to floats in [-1, 1], [height, width, 3], and back: rounded, what lies outside is clamped. */
+/* Any picture to floats in [-1, 1], [height, width, channels]; and such floats of RGB back: rounded, what lies outside
+ * is clamped. */
 void image_to_floats(float *out, const struct image *in);
 MUST_CHECK enum status image_from_floats(struct image *out, const float *in, int width, int height, struct error *err);
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/io/charset.h"
+#include "core/io/dataset_build.h"
+
+#include <string.h>
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+const char *captions_add(struct captions *captions, const char *text, size_t size, struct error *err)
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* what some editors begin UTF-8 files with */
+    _Static_assert(DATASET_CAPTION_BYTES == 65536, "the sentence below says so");
+    if (size > DATASET_CAPTION_BYTES - captions->seen) return "is longer than the 65536 bytes that are allowed";
+    captions->seen += size;
+    if (memchr(text, '\0', size) || !utf8_valid(text, size)) return "is not valid UTF-8 text";
+    size_t at = size >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0;
+    while (at < size) {
+        const char *end = memchr(text + at, '\n', size - at);
+        size_t first = at, last = end ? (size_t)(end - text) : size;
+        at = last + 1;
+        while (first < last && is_space(text[first])) first++;
+        while (last > first && is_space(text[last - 1])) last--;
+        if (last == first) continue;
+        if (!bytes_append(&captions->text, text + first, last - first) || !bytes_append(&captions->text, "", 1)) {
+            (void)fail_no_memory(err, "a caption", size);
+            return NULL;
+        }
+        captions->count++;
+    }
+    return NULL;
+}
+
+enum status captions_keep(const struct captions *captions, struct dataset *set, struct dataset_item *item,
+                          struct error *err)
+{
+    if (captions->count == 0) return STATUS_OK;
+    char *copy = arena_alloc(&set->arena, captions->text.size);
+    if (!copy) return fail_no_memory(err, "captions", captions->text.size);
+    memcpy(copy, captions->text.data, captions->text.size);
+    item->captions = copy;
+    item->caption_count = captions->count;
+    return STATUS_OK;
+}
+
+void captions_clear(struct captions *captions)
+{
+    bytes_clear(&captions->text);
+    *captions = (struct captions){0};
+}
