@@ -257,12 +257,10 @@ static bool assemble(struct gan_config *config, enum gan_role role, const struct
     return false;
 }
 
-bool gan_find(struct gan_config *config, enum gan_role role, const struct checkpoint *c)
+/* One network from the modules of one part of the file: those whose names begin alike. */
+static bool find_part(struct gan_config *config, enum gan_role role, const struct checkpoint *c)
 {
-    enum { MOST_TENSORS = 2048 }; /* no GAN has as many, not even with a text tower beside it */
     struct modules modules;
-    if (checkpoint_count(c) > MOST_TENSORS) return false;
-    if (collect(&modules, c, "", 0) && assemble(config, role, &modules)) return true;
     const char *last = "";
     for (int i = 0; i < checkpoint_count(c); i++) {
         const char *name = checkpoint_at(c, i)->name;
@@ -272,6 +270,23 @@ bool gan_find(struct gan_config *config, enum gan_role role, const struct checkp
         if (collect(&modules, c, name, length) && assemble(config, role, &modules)) return true;
     }
     return false;
+}
+
+/* A file of both networks must be taken apart first, for a generator and the discriminator behind it would make a chain
+ * too. Else the whole file is the network, for a part of it may look like a smaller one. */
+bool gan_find(struct gan_config *config, enum gan_role role, const struct checkpoint *c)
+{
+    enum { MOST_TENSORS = 2048 }; /* no GAN has as many, not even with a text tower beside it */
+    struct modules modules;
+    struct gan_config other;
+    if (checkpoint_count(c) > MOST_TENSORS) return false;
+    const bool in_part = find_part(config, role, c);
+    if (in_part && find_part(&other, role == GAN_GENERATOR ? GAN_DISCRIMINATOR : GAN_GENERATOR, c)) return true;
+    if (collect(&modules, c, "", 0) && assemble(&other, role, &modules)) {
+        *config = other;
+        return true;
+    }
+    return in_part;
 }
 
 enum status gan_config_detect(struct gan_config *config, enum gan_role role, const struct checkpoint *checkpoint,

@@ -40,9 +40,9 @@ static bool matches(const struct layout *layout, const struct gan_config *config
 {
     if (layout->role != config->role || strlen(layout->kernels) != (size_t)config->count) return false;
     if (layout->grey && config->channels != 1) return false;
+    const enum gan_operation usual = config->role == GAN_GENERATOR ? GAN_CONV_TRANSPOSE : GAN_CONV;
     for (int i = 0; i < config->count; i++)
-        if (config->layers[i].operation == GAN_LINEAR || config->layers[i].kernel != layout->kernels[i] - '0')
-            return false;
+        if (config->layers[i].operation != usual || config->layers[i].kernel != layout->kernels[i] - '0') return false;
     return true;
 }
 

@@ -121,11 +121,16 @@ static enum status find_data(struct torch_state *s, const struct torch_tensor *f
     return STATUS_OK;
 }
 
-static enum status add_tensor(struct torch_state *s, const struct value *key, const struct torch_tensor *from)
+/* part: the network that the tensor is of, which goes before its name; NULL: none. */
+static enum status add_tensor(struct torch_state *s, const struct value *part, const struct value *key,
+                              const struct torch_tensor *from)
 {
     const char *name = arena_strndup(&s->arena, key->string.text, key->string.size);
-    if (!name) return fail_no_memory(s->err, s->name, key->string.size);
-    if (strlen(name) != key->string.size || !utf8_valid(name, key->string.size))
+    const char *front = part ? arena_strndup(&s->arena, part->string.text, part->string.size) : NULL;
+    const size_t size = key->string.size + (part ? part->string.size + 1 : 0);
+    if (name && front) name = arena_printf(&s->arena, "%s.%s", front, name);
+    if (!name || (part && !front)) return fail_no_memory(s->err, s->name, size);
+    if (strlen(name) != size || !utf8_valid(name, size))
         return fail(s->err, STATUS_FORMAT, "%s: the tensor name '%s' is not text", s->name, quote(name).text);
     struct tensor tensor = {.name = name, .dtype = from->storage->dtype, .rank = from->rank};
     memcpy(tensor.dim, from->dim, sizeof tensor.dim);
@@ -138,6 +143,30 @@ static enum status add_tensor(struct torch_state *s, const struct value *key, co
     return status != STATUS_OK ? status : checkpoint_add(s->c, s->prefix, &tensor, s->err);
 }
 
+static enum status add_dict(struct torch_state *s, const struct value *part, const struct value *dict, int *added)
+{
+    for (size_t i = 0; i + 1 < dict->list.count; i += 2) {
+        const struct value *key = dict->list.items[i], *value = dict->list.items[i + 1];
+        if (key->kind != VALUE_STRING || value->kind != VALUE_TENSOR) continue;
+        const enum status status = add_tensor(s, part, key, value->tensor);
+        if (status != STATUS_OK) return status;
+        ++*added;
+    }
+    return STATUS_OK;
+}
+
+/* Programs that train several networks save {'generator': its state dict, 'discriminator': ..., 'epoch': 4}. */
+static enum status add_parts(struct torch_state *s, const struct value *dict, int *added)
+{
+    for (size_t i = 0; i + 1 < dict->list.count; i += 2) {
+        const struct value *part = dict->list.items[i], *inner = dict->list.items[i + 1];
+        if (part->kind != VALUE_STRING || inner->kind != VALUE_DICT) continue;
+        const enum status status = add_dict(s, part, inner, added);
+        if (status != STATUS_OK) return status;
+    }
+    return STATUS_OK;
+}
+
 enum status torch_state_add(struct torch_state *s)
 {
     const struct value *dict = s->pickle.root, *inner = value_get(dict, "state_dict");
@@ -146,14 +175,9 @@ enum status torch_state_add(struct torch_state *s)
         return fail(s->err, STATUS_FORMAT, "%s: holds %s, not a dict of tensors; save model.state_dict()", s->name,
                     value_kind_name(dict->kind));
     int added = 0;
-    for (size_t i = 0; i + 1 < dict->list.count; i += 2) {
-        const struct value *key = dict->list.items[i], *value = dict->list.items[i + 1];
-        if (key->kind != VALUE_STRING || value->kind != VALUE_TENSOR) continue;
-        const enum status status = add_tensor(s, key, value->tensor);
-        if (status != STATUS_OK) return status;
-        added++;
-    }
-    if (added > 0) return STATUS_OK;
+    enum status status = add_dict(s, NULL, dict, &added);
+    if (status == STATUS_OK && added == 0) status = add_parts(s, dict, &added);
+    if (status != STATUS_OK || added > 0) return status;
     return fail(s->err, STATUS_FORMAT, "%s: holds no tensors, neither at the top nor under 'state_dict'", s->name);
 }
 
