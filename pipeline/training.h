@@ -75,7 +75,7 @@ struct training_family {
 };
 
 /* X(name): struct training_family NAME_training, in pipeline/train_NAME.c. */
-#define TRAINING_FAMILY_MAP(X) X(diffusion)
+#define TRAINING_FAMILY_MAP(X) X(diffusion) X(clip)
 
 #define X(name) extern const struct training_family name##_training;
 TRAINING_FAMILY_MAP(X)
@@ -90,6 +90,7 @@ TRAINING_FAMILY_MAP(X)
     X(NOISE)  /* what is added, or what a generator begins with */                                                     \
     X(LATENT) /* of an encoder's distribution */                                                                       \
     X(MIX)    /* between made and real pictures, in a gradient penalty */                                              \
+    X(WARP)   /* pipeline/warp.h */                                                                                    \
     X(SAMPLE) /* of sample sheets: they are drawn for step 0, so that sheets can be compared */
 
 enum training_purpose {
@@ -193,8 +194,9 @@ double training_uniform(struct rng *rng); /* in [0, 1), 32 bits */
 /* The picture of an item, as the data set numbers them: each comes once before any comes again. */
 int64_t training_picture(const struct training *t, int64_t item);
 bool training_flipped(const struct training *t, int64_t item);
-/* One of its captions, or "" where it is left out; the data set's. */
-const char *training_caption(const struct training *t, int64_t item);
+/* Which of its captions, or -1 where it is left out or there is none. */
+int training_alternative(const struct training *t, int64_t item);
+const char *training_caption(const struct training *t, int64_t item); /* "" for -1; the data set's */
 /* The pictures of a part, mirrored where they should be: [part_size, size, size, channels] in -1..1. */
 MUST_CHECK enum status training_pixels(struct training *t, int part, float *out, struct error *err);
 
@@ -214,6 +216,8 @@ void training_result_destroy(struct training_result *result);
 /* All of a trainer's parameters, averaged where there is an average, in checkpoint layout and settings.dtype. */
 MUST_CHECK enum status training_result_add_trainer(struct training_result *result, const struct trainer *trainer,
                                                    struct error *err);
+/* Takes a prefix off all names that have it so far. */
+void training_result_strip(struct training_result *result, const char *prefix);
 /* A tensor as it stands, copied; dims as in a checkpoint. */
 MUST_CHECK enum status training_result_add(struct training_result *result, const char *name, int rank,
                                            const int64_t *dims, const float *values, struct error *err);

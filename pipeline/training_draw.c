@@ -63,15 +63,19 @@ bool training_flipped(const struct training *t, int64_t item)
     return (rng_bits(&rng) & 1) != 0;
 }
 
-const char *training_caption(const struct training *t, int64_t item)
+int training_alternative(const struct training *t, int64_t item)
 {
     struct rng rng;
     training_random(t, TRAINING_CAPTION, item, &rng);
-    const int64_t picture = training_picture(t, item);
-    const int captions = dataset_captions(t->data, picture);
+    const int captions = dataset_captions(t->data, training_picture(t, item));
     const bool dropped = training_uniform(&rng) < t->settings.caption_dropout;
-    if (dropped || captions == 0) return "";
-    return dataset_caption(t->data, picture, (int)(training_uniform(&rng) * captions));
+    return dropped || captions == 0 ? -1 : (int)(training_uniform(&rng) * captions);
+}
+
+const char *training_caption(const struct training *t, int64_t item)
+{
+    const int alternative = training_alternative(t, item);
+    return alternative < 0 ? "" : dataset_caption(t->data, training_picture(t, item), alternative);
 }
 
 enum status training_pixels(struct training *t, int part, float *out, struct error *err)
