@@ -34,7 +34,7 @@ static double median_of(const double *rising, int64_t n)
 /* ---- nearest of another set ---- */
 
 struct search {
-    int64_t leave_out; /* stride: row i of the block is row i * stride of the set and is not its own neighbour; 0: no */
+    bool leave_out; /* a row of the block is a row of the set (query_row), and not its own neighbour */
     int64_t set_count, queries;
     int64_t *nearest; /* may be NULL */
     double *square;
@@ -101,7 +101,7 @@ enum status copying_threshold(struct copying_threshold *out, const struct rows *
     if (status == STATUS_OK && !nearest)
         status = fail_no_memory(err, "distances of real pictures", (size_t)queries * sizeof *nearest);
     if (status != STATUS_OK) return status;
-    struct search search = {.leave_out = 1, .set_count = real->count, .queries = queries, .square = nearest};
+    struct search search = {.leave_out = true, .set_count = real->count, .queries = queries, .square = nearest};
     const struct rows_visit visit = {.block = search_block, .context = &search, .watch = watch, .what = "calibration"};
     status = rows_walk(&picked, real, &visit, err);
     if (status != STATUS_OK) return status;

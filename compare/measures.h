@@ -112,7 +112,8 @@ struct measures {
     struct arena memory; /* holds the arrays below */
     struct figure figure[MEASURE_COUNT];
     int64_t count, reference_count, training_count, prompt_count, width;
-    int prompts_asked; /* different prompts among prompt_of; 0: none were */
+    int64_t prompts_asked;   /* different prompts among prompt_of; 0: nobody says */
+    double reference_spread; /* the FID that the reference's mean picture, repeated, would have; NaN: not known */
 
     /* KID as torch-fidelity prints it: mean and deviation over subsets. The figure itself is of the whole sets. */
     int kid_subsets; /* 0: not known */
@@ -122,7 +123,7 @@ struct measures {
     /* Near-duplicates among the pictures: pairs at most `duplicate_distance` apart, and the groups they make. */
     double duplicate_distance;
     bool duplicate_calibrated; /* by the reference's or training set's own distances; else a fixed one */
-    int64_t duplicate_pairs;
+    int64_t duplicate_pairs, largest_group;
     int64_t *group; /* [count]: 0 to distinct - 1, in order of first appearance */
 
     /* Of each picture; NULL where not known. */
@@ -134,6 +135,7 @@ struct measures {
     int64_t *nearest_pixels;   /* [count]: row of `training_pixels` */
     double *nearest_pixels_distance;
     double copy_distance, copy_pixels_distance; /* thresholds of a copy; NaN: not known */
+    int64_t copies, copies_pixels;              /* pictures below them */
 };
 
 /* STATUS_ARGUMENT with one sentence for arrays that no measure could use: empty, NaN, of unlike widths. */
