@@ -23,7 +23,7 @@ static const struct command commands[] = {
      "Says what a checkpoint or pack is, what is in it and what is missing; without FILE, of the pack that comes with "
      "limn.",
      command_info},
-    {"score", FOR_SCORE, "IMAGE TEXT...", 2, MAX_WORDS - 1,
+    {"score", FOR_SCORE, "IMAGE TEXT...", 0, MAX_WORDS - 1,
      "Says how well texts go with a picture, the likeliest first, by a CLIP model.", command_score},
     {"bench", FOR_BENCH, "[CASE...]", 0, MAX_WORDS, "Measures how near the engine comes to the machine's own speed.",
      command_bench},

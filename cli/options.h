@@ -73,6 +73,8 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
       "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
     X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING,                        \
       "what the U-Net predicts, where the file does not say; one of:")                                                 \
+    X(RETRIEVAL, "retrieval", 0, KIND_TEXT, "DIR", 0, 0, NULL, FOR_SCORE,                                              \
+      "instead: how often a caption finds its picture among all pictures of a folder")                                 \
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,       \

@@ -139,6 +139,11 @@ size_t clip_pair_width(const struct clip_pair *pair)
     return (size_t)pair->image.projection;
 }
 
+int clip_pair_side(const struct clip_pair *pair)
+{
+    return pair->image.size;
+}
+
 /* ---- embedding ---- */
 
 static size_t stage_bytes(const struct stage *stage)

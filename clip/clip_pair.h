@@ -35,6 +35,7 @@ struct clip_pair_source {
 MUST_CHECK enum status clip_pair_open(struct clip_pair **out, const struct clip_pair_source *source, struct error *err);
 void clip_pair_close(struct clip_pair *pair);
 size_t clip_pair_width(const struct clip_pair *pair); /* floats of a picture's or text's direction */
+int clip_pair_side(const struct clip_pair *pair);     /* of a picture as the tower sees it, in pixels */
 
 /* Directions: vectors of length 1. Weights are loaded when the first picture or text comes. Not for two threads at
  * once. */

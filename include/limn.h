@@ -254,7 +254,7 @@ void limn_info_clear(struct limn_info *info);
 struct limn_clip; /* an opened CLIP model; serves one thread at a time */
 
 struct limn_clip_options {
-    const char *path;       /* a file, or a folder with config.json; NULL: the pack that comes with limn */
+    const char *path;       /* a file, or a folder with config.json; NULL: the pair that comes with limn */
     const char *activation; /* limn_activation_name, for files that do not say and are not OpenAI's; NULL: as found */
     int threads;            /* as in limn_model_options, like the next */
     uint64_t max_memory;
@@ -284,6 +284,30 @@ struct limn_score {
 enum limn_status limn_clip_score(struct limn_clip *clip, const struct limn_score_request *request,
                                  struct limn_score *scores, struct limn_error *error);
 const char *limn_activation_name(int i); /* NULL past the last */
+
+struct limn_retrieval_request {
+    const char *folder;             /* as limn_train_options' data; pictures with captions */
+    const struct limn_watch *watch; /* borrowed; may be NULL */
+};
+
+/* How often a caption finds its picture among all: the one with the nearest direction (top1), or one of the nearest
+ * five. A picture with the very same caption counts as its own too. */
+struct limn_retrieval_row {
+    int64_t captions;  /* that were asked with */
+    double top1, top5; /* share of them, 0..1 */
+};
+
+enum { LIMN_RETRIEVAL_ROWS = 16 };
+
+/* Row 0 is of each picture's first caption, row 1 of the second, where there is one: say, of another language. */
+struct limn_retrieval {
+    int64_t pictures;
+    int count; /* of rows */
+    struct limn_retrieval_row rows[LIMN_RETRIEVAL_ROWS];
+};
+
+enum limn_status limn_clip_retrieve(struct limn_clip *clip, const struct limn_retrieval_request *request,
+                                    struct limn_retrieval *retrieval, struct limn_error *error);
 
 /* ---- comparing models ---- */
 

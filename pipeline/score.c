@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "clip/clip_pair.h"
+#include "pipeline/score.h"
+
 #include "pipeline/api.h"
 #include "pipeline/model.h"
 
 #include <string.h>
-
-struct limn_clip {
-    struct backend *backend; /* owned, like the pair */
-    struct clip_pair *pair;
-};
 
 const char *limn_activation_name(int i)
 {
@@ -25,7 +21,7 @@ static enum status open_clip(struct limn_clip *clip, const struct limn_clip_opti
     if (options->threads < 0 || options->threads > LIMN_MAX_THREADS)
         return fail(err, STATUS_ARGUMENT, "threads %d: must be 1 to %d, or 0 for all processors", options->threads,
                     LIMN_MAX_THREADS);
-    enum status status = options->path ? STATUS_OK : model_default_path(path, err);
+    enum status status = options->path ? STATUS_OK : model_shipped_path("clip.safetensors", path, err);
     if (!options->path) source.path = path;
     if (status == STATUS_OK)
         status = backend_open(&clip->backend, "cpu", &(struct backend_options){.threads = options->threads}, err);

@@ -124,6 +124,13 @@ enum status training_result_add_trainer(struct training_result *result, const st
     return status;
 }
 
+void training_result_strip(struct training_result *result, const char *prefix)
+{
+    const size_t length = strlen(prefix);
+    for (int i = 0; i < result->count; i++)
+        if (strncmp(result->tensors[i].name, prefix, length) == 0) result->tensors[i].name += length;
+}
+
 enum status training_result_add(struct training_result *result, const char *name, int rank, const int64_t *dims,
                                 const float *values, struct error *err)
 {

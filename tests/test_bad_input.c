@@ -42,7 +42,8 @@ static const struct {
     {"edit photo.png x", 2, "needs --mask"},
     {"help nothing", 2, "unknown command 'nothing'"},
     {"version x", 2, "'x' follows"},
-    {"score photo.png x", 2, "score needs --model"},
+    {"score photo.png", 2, "score takes a picture and at least one text"},
+    {"score photo.png x --retrieval .", 2, "'photo.png' is one word too many"},
     {"bench nothing", 2, "unknown case 'nothing'"},
     /* what a terminal would obey, and what is no character */
     {"gen\033]0;x\007 x", 2, "unknown command 'gen\\x1b]0;x\\x07'"},
