@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Latent diffusion with its text tower, trained together (Ho et al. 2020, arXiv 2006.11239; Rombach et al. 2022, arXiv
+ * 2112.10752). Pictures are encoded once, by a VAE that stays as it is.
+ *
+ *     x = sqrt(a) z + sqrt(1 - a) eps         target eps, or v = sqrt(a) eps - sqrt(1 - a) z
+ *     loss = mean of w(t) (U-Net(x, t, text) - target)^2
+ *
+ * The result is a pack: text tower, U-Net and VAE under the names of a single-file Stable Diffusion checkpoint.
+ */
+#include "clip/text_tower.h"
+#include "core/io/dataset.h"
+#include "core/nn/losses.h"
+#include "core/nn/params.h"
+#include "diffusion/unet.h"
+#include "diffusion/vae.h"
+#include "pipeline/api.h"
+#include "pipeline/kind.h"
+#include "pipeline/model.h"
+#include "pipeline/pack.h"
+#include "pipeline/training_text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRAIN_STEPS = 1000, CONCEPTS_MOST = 500 };
+
+/* What the configuration may say. */
+struct shapes {
+    struct training_list multipliers, attention; /* of channels, by level; levels with attention */
+    int channels, blocks, head_channels, groups;
+    int text_width, text_layers, text_heads, text_length, merges;
+};
+
+struct diffusion {
+    struct shapes shapes;
+    struct training_text text;
+    struct text_config tower;
+    struct unet_config unet;
+    struct schedule schedule;
+    struct checkpoint *vae_file; /* owned; NULL: the VAE is t->init's */
+    const struct checkpoint *vae_from;
+    struct vae_config vae;
+    struct pack vae_pack;
+    double latent_scale;
+    int side;       /* of a latent */
+    float *latents; /* owned; [pictures, 1 or 2, side, side, channels]: as it is, and mirrored */
+    struct graph graph;
+    struct exec *exec;                      /* owned */
+    struct trainer *trainer;                /* the loop's */
+    float *x, *target, *weight, *embedding; /* owned, in one piece, x first; inputs of a part */
+    int32_t *ids;                           /* owned */
+};
+
+static void defaults(struct training_settings *s)
+{
+    if (s->size == 0) s->size = 64;
+    s->steps = 20000;
+    s->batch = 32;
+    s->rate = (struct learning_rate){.kind = LEARNING_RATE_COSINE, .peak = 1e-3F, .floor = 2e-5F, .warm_up = 100};
+    s->rule = (struct optimiser_rule){.kind = OPTIMISER_ADAMW,
+                                      .beta1 = 0.9F,
+                                      .beta2 = 0.99F,
+                                      .eps = 1e-8F,
+                                      .decay = 0.01F,
+                                      .clip = 1,
+                                      .average = 0.999F,
+                                      .matrix_momentum = 0.95F,
+                                      .matrix_rate = 1};
+    s->caption_dropout = 0.1;
+    s->save_every = 500;
+    s->sheet_every = 1000;
+    s->prediction = PREDICTION_V;
+    s->dtype = DTYPE_F16;
+}
+
+/* ---- networks ---- */
+
+static enum status read_shapes(struct training *t, struct shapes *s, struct error *err)
+{
+    *s = (struct shapes){.multipliers = {3, {1, 2, 4}},
+                         .attention = {2, {1, 2}},
+                         .channels = 48,
+                         .blocks = 1,
+                         .head_channels = 32,
+                         .groups = 8,
+                         .text_width = 128,
+                         .text_layers = 2,
+                         .text_heads = 2,
+                         .text_length = 32,
+                         .merges = 1000};
+    const struct training_key unet[] = {
+        {"channels", TRAINING_KEY_WHOLE, &s->channels, 8, 2048, NULL},
+        {"multipliers", TRAINING_KEY_LIST, &s->multipliers, 1, 16, NULL},
+        {"attention", TRAINING_KEY_LIST, &s->attention, 0, UNET_MAX_LEVELS - 1, NULL},
+        {"blocks", TRAINING_KEY_WHOLE, &s->blocks, 1, UNET_MAX_BLOCKS, NULL},
+        {"head_channels", TRAINING_KEY_WHOLE, &s->head_channels, 4, 512, NULL},
+        {"groups", TRAINING_KEY_WHOLE, &s->groups, 1, 512, NULL},
+    };
+    const struct training_key text[] = {
+        {"width", TRAINING_KEY_WHOLE, &s->text_width, 8, 4096, NULL},
+        {"layers", TRAINING_KEY_WHOLE, &s->text_layers, 1, 64, NULL},
+        {"heads", TRAINING_KEY_WHOLE, &s->text_heads, 1, 256, NULL},
+        {"length", TRAINING_KEY_WHOLE, &s->text_length, 3, 1024, NULL},
+        {"merges", TRAINING_KEY_WHOLE, &s->merges, 0, 48894, NULL},
+    };
+    enum status status = training_read_config(t, "unet", unet, sizeof unet / sizeof *unet, err);
+    if (status == STATUS_OK) status = training_read_config(t, "text", text, sizeof text / sizeof *text, err);
+    if (status == STATUS_OK && s->multipliers.count > UNET_MAX_LEVELS)
+        status = fail(err, STATUS_ARGUMENT, "the U-Net has %d levels; at most %d are allowed", s->multipliers.count,
+                      UNET_MAX_LEVELS);
+    return status;
+}
+
+static enum status make_unet(struct diffusion *d, struct error *err)
+{
+    const struct shapes *s = &d->shapes;
+    const int latent = d->vae.latent_channels;
+    d->unet = (struct unet_config){.in_channels = latent,
+                                   .out_channels = latent,
+                                   .model_channels = s->channels,
+                                   .time_width = 4 * s->channels,
+                                   .context_width = d->tower.width,
+                                   .levels = s->multipliers.count,
+                                   .blocks = s->blocks,
+                                   .middle_depth = 1,
+                                   .head_size = s->head_channels,
+                                   .groups = s->groups};
+    for (int i = 0; i < s->multipliers.count; i++) {
+        d->unet.width[i] = s->channels * s->multipliers.value[i];
+        if (d->unet.width[i] % s->groups != 0)
+            return fail(err, STATUS_ARGUMENT, "a U-Net level of %d channels cannot be cut into %d groups",
+                        d->unet.width[i], s->groups);
+    }
+    for (int i = 0; i < s->attention.count; i++) d->unet.depth[s->attention.value[i]] = 1;
+    return STATUS_OK;
+}
+
+/* With --init, networks have its shapes, and the configuration's are not looked at. */
+static enum status make_networks(struct training *t, struct diffusion *d, struct error *err)
+{
+    enum status status = read_shapes(t, &d->shapes, err);
+    if (status != STATUS_OK) return status;
+    struct pack pack = {0};
+    const struct shapes *s = &d->shapes;
+    if (t->init && pack_present(t->init)) status = pack_read(&pack, t->init, err);
+    if (status == STATUS_OK && t->init && text_present(t->init)) {
+        status = text_config_detect(&d->tower, t->init, err);
+        if (status == STATUS_OK) status = training_text_open(&d->text, t, d->tower.length, s->merges, err);
+    } else if (status == STATUS_OK) {
+        status = training_text_open(&d->text, t, s->text_length, s->merges, err);
+        const struct text_shape shape = {.vocabulary = d->text.vocabulary,
+                                         .length = s->text_length,
+                                         .width = s->text_width,
+                                         .layers = s->text_layers,
+                                         .heads = s->text_heads};
+        if (status == STATUS_OK) status = text_config_create(&d->tower, &shape, err);
+    }
+    if (status == STATUS_OK && t->init && unet_present(t->init)) {
+        status = unet_config_detect(&d->unet, t->init, err);
+        if (pack.unet_heads || pack.unet_head_size) {
+            d->unet.heads = pack.unet_heads;
+            d->unet.head_size = pack.unet_head_size;
+        }
+        if (pack.unet_groups) d->unet.groups = pack.unet_groups;
+    } else if (status == STATUS_OK) {
+        status = make_unet(d, err);
+    }
+    pack_clear(&pack);
+    return status;
+}
+
+static enum status build(struct training *t, struct diffusion *d, struct error *err)
+{
+    struct graph *g = &d->graph;
+    const int64_t n = t->part_size, channels = d->unet.in_channels;
+    struct node *x = graph_input(g, "x", DTYPE_F32, SHAPE(n, d->side, d->side, channels));
+    struct node *target = graph_input(g, "target", DTYPE_F32, SHAPE(n, d->side, d->side, channels));
+    struct node *weight = graph_input(g, "weight", DTYPE_F32, SHAPE(n, 1, 1, 1));
+    struct node *embedding = graph_input(g, "embedding", DTYPE_F32, SHAPE(n, d->unet.model_channels));
+    struct node *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(n, d->text.length));
+    struct node *context = text_tower_build(g, &d->tower, ids, 0);
+    struct node *out = unet_build(g, &d->unet, &(struct unet_inputs){x, embedding, context, NULL});
+    struct node *loss = nn_squared_error(g, out, target, weight);
+    graph_output(g, "loss", loss);
+    const struct training_trainer options = {.name = "diffusion", .graph = g};
+    enum status status = training_add_trainer(t, &d->trainer, &options, err);
+    if (status != STATUS_OK) return status;
+    trainer_differentiate(d->trainer, g, loss, t->settings.recompute);
+    trainer_bind(d->trainer, g);
+    return training_open_run(t, &d->exec, g, err);
+}
+
+/* ---- latents ---- */
+
+static enum status open_vae(struct training *t, struct diffusion *d, struct error *err)
+{
+    char path[MODEL_PATH_BYTES];
+    enum status status = STATUS_OK;
+    d->latent_scale = 0.18215;
+    d->vae_from = t->init;
+    if (t->settings.vae || !t->init || !vae_present(t->init)) {
+        if (!t->settings.vae) {
+            status = model_default_path(path, err);
+            watch_note(t->watch, "pictures become latents by the VAE of the pack that comes with limn; --vae names "
+                                 "another");
+        }
+        if (status == STATUS_OK) status = checkpoint_open(&d->vae_file, t->settings.vae ? t->settings.vae : path, err);
+        if (status == STATUS_OK) status = kind_normalise(d->vae_file, err);
+        d->vae_from = d->vae_file;
+    }
+    if (status == STATUS_OK) status = vae_config_detect(&d->vae, d->vae_from, err);
+    if (status == STATUS_OK && pack_present(d->vae_from)) {
+        status = pack_read(&d->vae_pack, d->vae_from, err);
+        if (d->vae_pack.vae_groups) d->vae.groups = d->vae_pack.vae_groups;
+        d->latent_scale = d->vae_pack.latent_scale;
+    }
+    if (status != STATUS_OK) return status;
+    const int factor = vae_factor(&d->vae);
+    d->side = t->settings.size / factor;
+    if (!d->vae.encoder) return fail(err, STATUS_FORMAT, "the VAE has no encoder, which training needs");
+    if (t->settings.size % factor != 0 || t->settings.size % 8 != 0)
+        return fail(err, STATUS_ARGUMENT, "size %d: must be a multiple of %d", t->settings.size,
+                    factor > 8 ? factor : 8);
+    return STATUS_OK;
+}
+
+static int64_t latent_values(const struct diffusion *d)
+{
+    return (int64_t)d->side * d->side * d->vae.latent_channels;
+}
+
+static enum status encode_all(struct training *t, struct diffusion *d, struct exec *exec, float *pixels, float *moments,
+                              struct error *err)
+{
+    const int64_t pictures = dataset_count(t->data), values = latent_values(d);
+    const int copies = t->settings.flip ? 2 : 1;
+    const double start = api_clock();
+    enum status status = STATUS_OK;
+    for (int64_t i = 0; i < pictures * copies && status == STATUS_OK; i++) {
+        status = dataset_fetch(t->data, i / copies, i % copies == 1, pixels, err);
+        if (status == STATUS_OK) status = exec_write(exec, "image", pixels, err);
+        if (status == STATUS_OK) status = exec_run(exec, err);
+        if (status == STATUS_OK) status = exec_read(exec, "moments", moments, err);
+        if (status != STATUS_OK) break;
+        float *latent = d->latents + i * values;
+        vae_sample(moments, NULL, (int64_t)d->side * d->side, d->vae.latent_channels, latent);
+        for (int64_t k = 0; k < values; k++) latent[k] *= (float)d->latent_scale;
+        watch_progress(t->watch, LIMN_STAGE_ENCODE, (int)(i / copies + 1), (int)pictures, api_clock() - start);
+        status = watch_check(t->watch, err);
+    }
+    return status;
+}
+
+static enum status make_latents(struct training *t, struct diffusion *d, struct error *err)
+{
+    const size_t values = (size_t)latent_values(d), size = (size_t)t->settings.size;
+    const size_t bytes = (size_t)dataset_count(t->data) * (t->settings.flip ? 2 : 1) * values * sizeof(float);
+    struct graph g = {0};
+    struct params *params = NULL;
+    struct exec *exec = NULL;
+    float *pixels = NULL;
+    enum status status = training_reserve(t, "the pictures' latents", bytes, err);
+    if (status != STATUS_OK) return status;
+    struct node *image = graph_input(&g, "image", DTYPE_F32, SHAPE(1, (int64_t)size, (int64_t)size, 3));
+    graph_output(&g, "moments", vae_encode(&g, &d->vae, image));
+    d->latents = memory_alloc_raw(bytes);
+    pixels = memory_alloc_raw((size * size * 3 + 2 * values) * sizeof *pixels);
+    if (!d->latents || !pixels) status = fail_no_memory(err, "the pictures' latents", bytes);
+    if (status == STATUS_OK) status = params_create(&params, t->backend, err);
+    if (status == STATUS_OK) status = params_load(params, &g, d->vae_from, err);
+    if (status == STATUS_OK) status = exec_create(&exec, &g, t->backend, 0, err);
+    if (status == STATUS_OK) status = encode_all(t, d, exec, pixels, pixels + size * size * 3, err);
+    exec_destroy(exec);
+    params_destroy(params);
+    graph_clear(&g);
+    memory_free(pixels);
+    return status;
+}
+
+/* ---- opening ---- */
+
+static enum status allocate(struct training *t, struct diffusion *d, struct error *err)
+{
+    const size_t n = (size_t)t->part_size, values = (size_t)latent_values(d);
+    const size_t floats = n * (2 * values + 1 + (size_t)d->unet.model_channels);
+    const size_t bytes = floats * sizeof(float) + n * (size_t)d->text.length * sizeof *d->ids;
+    enum status status = training_reserve(t, "a batch", bytes, err);
+    if (status != STATUS_OK) return status;
+    d->x = memory_alloc(floats * sizeof(float));
+    d->ids = memory_alloc(n * (size_t)d->text.length * sizeof *d->ids);
+    if (!d->x || !d->ids) return fail_no_memory(err, "a batch", bytes);
+    d->target = d->x + n * values;
+    d->weight = d->target + n * values;
+    d->embedding = d->weight + n;
+    return STATUS_OK;
+}
+
+static enum status open_family(struct training *t, struct error *err)
+{
+    struct diffusion *d = memory_alloc(sizeof *d);
+    if (!d) return fail_no_memory(err, "a training", sizeof *d);
+    t->family_state = d;
+    const struct schedule_options schedule = {
+        .betas = BETAS_COSINE, .train_steps = TRAIN_STEPS, .prediction = t->settings.prediction};
+    enum status status = schedule_init(&d->schedule, &schedule, err);
+    if (status == STATUS_OK) status = open_vae(t, d, err);
+    if (status == STATUS_OK) status = make_networks(t, d, err);
+    if (status == STATUS_OK) status = allocate(t, d, err);
+    if (status == STATUS_OK) status = build(t, d, err);
+    return status == STATUS_OK ? make_latents(t, d, err) : status;
+}
+
+static void close_family(struct training *t)
+{
+    struct diffusion *d = t->family_state;
+    if (!d) return;
+    exec_destroy(d->exec);
+    graph_clear(&d->graph);
+    training_text_close(&d->text);
+    schedule_clear(&d->schedule);
+    pack_clear(&d->vae_pack);
+    checkpoint_close(d->vae_file);
+    memory_free(d->latents);
+    memory_free(d->x);
+    memory_free(d->ids);
+    memory_free(d);
+}
+
+/* ---- stepping ---- */
+
+/* min(snr, gamma) / snr for eps, / (snr + 1) for v, times nothing for x0 (Hang et al. 2023, arXiv 2303.09556). */
+static double loss_weight(const struct training_settings *s, double a)
+{
+    if (s->min_snr <= 0) return 1;
+    const double snr = a / fmax(1 - a, 1e-12), least = fmin(snr, s->min_snr);
+    if (s->prediction == PREDICTION_X0) return least;
+    return least / (s->prediction == PREDICTION_V ? snr + 1 : fmax(snr, 1e-12));
+}
+
+static void draw(struct training *t, struct diffusion *d, int part, int k)
+{
+    const int64_t item = training_item(t, part, k), values = latent_values(d);
+    const int64_t picture = training_picture(t, item);
+    const int copies = t->settings.flip ? 2 : 1;
+    const float *z = d->latents + (picture * copies + training_flipped(t, item)) * values;
+    struct rng rng;
+    training_random(t, TRAINING_TIME, item, &rng);
+    const int time = (int)(training_uniform(&rng) * TRAIN_STEPS);
+    const double a = d->schedule.alphas_cumprod[time];
+    const float signal = (float)sqrt(a), sigma = (float)sqrt(1 - a);
+    float *x = d->x + k * values, *target = d->target + k * values;
+    training_random(t, TRAINING_NOISE, item, &rng);
+    rng_normal(&rng, x, (size_t)values);
+    for (int64_t i = 0; i < values; i++) {
+        const float noise = x[i];
+        x[i] = signal * z[i] + sigma * noise;
+        target[i] = t->settings.prediction == PREDICTION_V         ? signal * noise - sigma * z[i]
+                    : t->settings.prediction == PREDICTION_EPSILON ? noise
+                                                                   : z[i];
+    }
+    d->weight[k] = (float)loss_weight(&t->settings, a);
+    unet_time_embedding(time, d->unet.model_channels, d->embedding + (ptrdiff_t)k * d->unet.model_channels);
+    memcpy(d->ids + (ptrdiff_t)k * d->text.length, training_text_ids(&d->text, training_text_row(&d->text, t, item)),
+           (size_t)d->text.length * sizeof *d->ids);
+}
+
+static enum status run_part(struct training *t, struct diffusion *d, int part, struct error *err)
+{
+    float loss;
+    for (int k = 0; k < t->part_size; k++) draw(t, d, part, k);
+    enum status status = exec_write(d->exec, "x", d->x, err);
+    if (status == STATUS_OK) status = exec_write(d->exec, "target", d->target, err);
+    if (status == STATUS_OK) status = exec_write(d->exec, "weight", d->weight, err);
+    if (status == STATUS_OK) status = exec_write(d->exec, "embedding", d->embedding, err);
+    if (status == STATUS_OK) status = exec_write(d->exec, "ids", d->ids, err);
+    if (status == STATUS_OK) status = exec_run(d->exec, err);
+    if (status == STATUS_OK) status = exec_read(d->exec, "loss", &loss, err);
+    if (status == STATUS_OK) status = trainer_collect(d->trainer, d->exec, t->share, err);
+    if (status == STATUS_OK) training_loss(t, "loss", (double)loss);
+    return status;
+}
+
+static enum status step(struct training *t, struct error *err)
+{
+    struct diffusion *d = t->family_state;
+    enum status status = STATUS_OK;
+    for (int part = 0; part < t->settings.accumulate && status == STATUS_OK; part++) status = run_part(t, d, part, err);
+    return status == STATUS_OK ? training_update(t, d->trainer, 1, err) : status;
+}
+
+/* ---- the result ---- */
+
+/* What the pack says that it knows: its classes, or its shortest captions. */
+static json_t *concepts(const struct training *t)
+{
+    json_t *list = json_array(), *seen = json_object();
+    const int classes = dataset_classes(t->data);
+    for (int i = 0; i < classes && i < CONCEPTS_MOST; i++)
+        json_array_append_new(list, json_string(dataset_class_name(t->data, i)));
+    for (int64_t i = 0; classes == 0 && i < dataset_count(t->data) && json_array_size(list) < CONCEPTS_MOST; i++) {
+        const char *caption = dataset_captions(t->data, i) > 0 ? dataset_caption(t->data, i, 0) : "";
+        if (caption[0] == '\0' || strlen(caption) > 64 || json_object_get(seen, caption)) continue;
+        json_object_set_new(seen, caption, json_true());
+        json_array_append_new(list, json_string(caption));
+    }
+    json_decref(seen);
+    return list;
+}
+
+static char *describe(const struct training *t, const struct diffusion *d)
+{
+    char name[128];
+    model_short_name(t->out, name, sizeof name);
+    json_t *unet = json_pack("{s:i}", "groups", d->unet.groups);
+    if (d->unet.head_size > 0)
+        json_object_set_new(unet, "head_channels", json_integer(d->unet.head_size));
+    else
+        json_object_set_new(unet, "heads", json_integer(d->unet.heads));
+    json_t *root = json_pack(
+        "{s:i, s:s, s:i, s:f, s:s, s:{s:s, s:i, s:b}, s:o, s:{s:i}, s:{s:i, s:s}, s:{s:i, s:f, s:s}, s:o, s:I}",
+        "format", 1, "name", name, "size", t->settings.size, "latent_scale", d->latent_scale, "prediction",
+        prediction_name(t->settings.prediction), "schedule", "kind", "cosine", "steps", TRAIN_STEPS, "zero_snr", 0,
+        "unet", unet, "vae", "groups", d->vae.groups, "text", "heads", d->tower.blocks.heads, "activation",
+        d->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu", "defaults", "steps", 25, "cfg", 3.5,
+        "sampler", "ddim", "concepts", concepts(t), "training_steps", (json_int_t)t->step);
+    char *text = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    return text;
+}
+
+static enum status save(struct training *t, const char *path, struct error *err)
+{
+    const struct diffusion *d = t->family_state;
+    struct training_result *result = NULL;
+    char *text = describe(t, d);
+    enum status status = text ? STATUS_OK : fail_no_memory(err, "a pack's description", CONCEPTS_MOST);
+    if (status == STATUS_OK) status = training_result_create(&result, t, err);
+    if (status == STATUS_OK) status = training_result_add_trainer(result, d->trainer, err);
+    if (status == STATUS_OK) status = training_result_copy(result, d->vae_from, "first_stage_model.", err);
+    if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", text, err);
+    if (status == STATUS_OK && d->text.merges)
+        status = training_result_metadata(result, "limn.merges", d->text.merges, err);
+    if (status == STATUS_OK) status = training_result_write(result, path, err);
+    training_result_destroy(result);
+    free(text); /* library: jansson's */
+    return status;
+}
+
+const struct training_family diffusion_training = {
+    .name = "diffusion",
+    .defaults = defaults,
+    .open = open_family,
+    .step = step,
+    .save = save,
+    .close = close_family,
+};
