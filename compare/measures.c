@@ -231,6 +231,11 @@ static enum status take_distances(struct measures *m, const struct measures_inpu
     if (status != STATUS_OK) return status;
     struct figure *f = set(m, MEASURE_DIVERSITY, distance.value, distance.error);
     if (isnan(distance.error)) caution(f, "it is of one pair only");
+    if (in->reference.count >= 2) {
+        struct mean_distance real;
+        if (diversity_distance(&real, &in->reference, NULL, in->watch, err) != STATUS_OK) return err->status;
+        f->ideal = real.value;
+    }
     if (distance.within_pairs > 0)
         set(m, MEASURE_DIVERSITY_WITHIN, distance.within, NAN);
     else
