@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 static const char *const stage_names[] = {
-    [LIMN_STAGE_LOAD] = "loading",  [LIMN_STAGE_TEXT] = "reading the prompt", [LIMN_STAGE_ENCODE] = "encoding",
-    [LIMN_STAGE_STEP] = "painting", [LIMN_STAGE_DECODE] = "developing",
+    [LIMN_STAGE_LOAD] = "loading",      [LIMN_STAGE_TEXT] = "reading the prompt",
+    [LIMN_STAGE_ENCODE] = "encoding",   [LIMN_STAGE_STEP] = "painting",
+    [LIMN_STAGE_DECODE] = "developing", [LIMN_STAGE_DATA] = "reading the pictures",
 };
 
-/* "m:ss" or "h:mm:ss". */
-static void print_duration(char text[32], double seconds)
+void display_duration(char text[32], double seconds)
 {
     const long total = (long)(seconds + 0.5);
     if (total < 3600)
@@ -37,7 +37,7 @@ static void draw_bar(struct display *display, const struct limn_progress *progre
     if (display->pictures > 1) snprintf(which, sizeof which, "%d/%d ", display->picture, display->pictures);
     if (steps && progress->done > 0) {
         const double each = progress->seconds / progress->done;
-        print_duration(left, each * (progress->total - progress->done));
+        display_duration(left, each * (progress->total - progress->done));
         snprintf(times, sizeof times, "%.2f s a step, %s left", each, left);
     }
     fprintf(stderr, "\r\033[K%s%s", which, stage_names[progress->stage]);

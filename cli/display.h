@@ -23,4 +23,7 @@ struct display {
 struct limn_watch display_watch(struct display *display, const struct options *options, int pictures);
 void display_clear(struct display *display); /* takes the bar away */
 
+/* "m:ss" or "h:mm:ss". */
+void display_duration(char text[32], double seconds);
+
 #endif

@@ -208,25 +208,23 @@ static bool parse_value(struct options *options, int i, const char *text)
 
 /* ---- the command line ---- */
 
-/* "--name", "--name=value" or "-n", "-nvalue"; *inline_value is what stands in the same word, or NULL. */
-static int find_option(const char *word, const char **inline_value)
+static bool is_named(const struct option_row *row, const char *word)
 {
+    if (word[1] != '-') return row->letter && row->letter == word[1];
+    return strlen(row->name) == strcspn(word + 2, "=") && strncmp(row->name, word + 2, strlen(row->name)) == 0;
+}
+
+/* "--name", "--name=value" or "-n", "-nvalue"; *inline_value is what stands in the same word, or NULL. Where commands
+ * mean different things by one name, it is the command's own that counts. */
+static int find_option(const struct command *command, const char *word, const char **inline_value)
+{
+    int found = -1;
+    for (int i = 0; i < OPTION_ROWS; i++)
+        if (is_named(&table[i], word) && (found < 0 || table[i].commands & command->bit)) found = i;
     *inline_value = NULL;
-    if (word[1] != '-') {
-        for (int i = 0; i < OPTION_ROWS; i++) {
-            if (!table[i].letter || table[i].letter != word[1]) continue;
-            if (word[2]) *inline_value = word + 2;
-            return i;
-        }
-        return -1;
-    }
-    const size_t length = strcspn(word + 2, "=");
-    for (int i = 0; i < OPTION_ROWS; i++) {
-        if (strlen(table[i].name) != length || strncmp(table[i].name, word + 2, length) != 0) continue;
-        if (word[2 + length] == '=') *inline_value = word + 3 + length;
-        return i;
-    }
-    return -1;
+    if (found >= 0 && word[1] != '-' && word[2]) *inline_value = word + 2;
+    if (found >= 0 && word[1] == '-' && strchr(word, '=')) *inline_value = strchr(word, '=') + 1;
+    return found;
 }
 
 static bool refuse_unknown(const struct command *command, const char *word)
@@ -244,7 +242,7 @@ static bool refuse_unknown(const struct command *command, const char *word)
 static int parse_option(struct options *options, const struct command *command, int argc, char **argv)
 {
     const char *text;
-    const int i = find_option(argv[0], &text);
+    const int i = find_option(command, argv[0], &text);
     if (i < 0) return refuse_unknown(command, argv[0]);
     const struct option_row *row = &table[i];
     if (!(row->commands & command->bit)) {

@@ -27,9 +27,9 @@ enum option_kind {
 };
 
 /* Bits of the commands that an option belongs to. */
-enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 16, FOR_SCORE = 32 };
+enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 16, FOR_SCORE = 32, FOR_TRAIN = 256 };
 #define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
-#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE)
+#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN)
 
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
@@ -71,15 +71,54 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
       "take the text states of the N-th last layer (default: the model's own)")                                        \
     X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING,                                             \
       "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
-    X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING,                        \
+    X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING | FOR_TRAIN,            \
       "what the U-Net predicts, where the file does not say; one of:")                                                 \
     X(RETRIEVAL, "retrieval", 0, KIND_TEXT, "DIR", 0, 0, NULL, FOR_SCORE,                                              \
       "instead: how often a caption finds its picture among all pictures of a folder")                                 \
+    X(TRAIN_DATA, "data", 'd', KIND_TEXT, "DIR", 0, 0, NULL, FOR_TRAIN,                                                \
+      "pictures: with metadata.jsonl, with .txt captions, in class folders, or IDX files")                             \
+    X(TRAIN_OUT, "out", 'o', KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN,                                                 \
+      "the model, a .safetensors file; its checkpoint, train.jsonl and sheets are beside it")                          \
+    X(TRAIN_INIT, "init", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN, "begin with this model's weights and shapes")   \
+    X(TRAIN_CONFIG, "config", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN, "JSON of network shapes and settings")      \
+    X(TRAIN_RESUME, "resume", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_TRAIN,                                               \
+      "go on from the last checkpoint, if there is one, with its settings")                                            \
+    X(TRAIN_RESTART, "restart", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_TRAIN, "begin anew where an earlier training is")  \
+    X(TRAIN_STEPS, "steps", 0, KIND_WHOLE, "N", 1, 1e9, NULL, FOR_TRAIN, "steps in all (default: the family's)")       \
+    X(TRAIN_BATCH, "batch", 0, KIND_WHOLE, "N", 1, 65536, NULL, FOR_TRAIN, "pictures of a step, on each machine")      \
+    X(TRAIN_SIZE, "size", 0, KIND_WHOLE, "PIXELS", 8, 1024, NULL, FOR_TRAIN, "side of a picture")                      \
+    X(TRAIN_LR, "lr", 0, KIND_REAL, "RATE", 1e-12, 100, NULL, FOR_TRAIN, "learning rate at its highest")               \
+    X(TRAIN_SCHEDULE, "schedule", 0, KIND_NAME, "NAME", 0, 0, limn_train_schedule_name, FOR_TRAIN,                     \
+      "of the learning rate; one of:")                                                                                 \
+    X(TRAIN_WARM_UP, "warm-up", 0, KIND_WHOLE, "STEPS", 0, 1e9, NULL, FOR_TRAIN, "over which the learning rate grows") \
+    X(TRAIN_DECAY, "decay", 0, KIND_REAL, "D", 0, 100, NULL, FOR_TRAIN, "weight decay")                                \
+    X(TRAIN_CLIP, "clip", 0, KIND_REAL, "NORM", 0, 1e9, NULL, FOR_TRAIN, "largest norm of the gradients; 0: any")      \
+    X(TRAIN_EMA, "ema", 0, KIND_REAL, "FACTOR", 0, 0.9999999, NULL, FOR_TRAIN,                                         \
+      "of the running average of the weights, which is the result; 0: none")                                           \
+    X(TRAIN_ACCUMULATE, "accumulate", 0, KIND_WHOLE, "N", 1, 65536, NULL, FOR_TRAIN,                                   \
+      "compute a batch in N parts one after the other, in less memory")                                                \
+    X(TRAIN_RECOMPUTE, "recompute", 0, KIND_WHOLE, "N", 1, 1024, NULL, FOR_TRAIN,                                      \
+      "cut the network into N pieces whose results are computed again when needed, in less memory")                    \
+    X(TRAIN_FLIP, "flip", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_TRAIN, "mirror every other picture")                     \
+    X(TRAIN_CAPTION_DROPOUT, "caption-dropout", 0, KIND_REAL, "SHARE", 0, 1, NULL, FOR_TRAIN,                          \
+      "share of captions left out, for guidance")                                                                      \
+    X(TRAIN_MIN_SNR, "min-snr", 0, KIND_REAL, "GAMMA", 0, 1e6, NULL, FOR_TRAIN,                                        \
+      "diffusion: weigh times by min(snr, GAMMA), often 5; 0: all the same")                                           \
+    X(TRAIN_VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN, "diffusion: take the VAE from this file")         \
+    X(TRAIN_DTYPE, "dtype", 0, KIND_TEXT, "TYPE", 0, 0, NULL, FOR_TRAIN, "of the result's weights: f32, f16 or bf16")  \
+    X(TRAIN_SAVE_EVERY, "save-every", 0, KIND_WHOLE, "STEPS", 1, 1e9, NULL, FOR_TRAIN,                                 \
+      "from one checkpoint to the next")                                                                               \
+    X(TRAIN_SHEET_EVERY, "sheet-every", 0, KIND_WHOLE, "STEPS", 0, 1e9, NULL, FOR_TRAIN,                               \
+      "from one sheet of samples to the next; 0: none")                                                                \
+    X(TRAIN_LOG_EVERY, "log-every", 0, KIND_WHOLE, "STEPS", 1, 1e9, NULL, FOR_TRAIN, "from one record to the next")    \
+    X(TRAIN_SEED, "seed", 's', KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_TRAIN,                                         \
+      "the same seed gives the same weights (default: 0)")                                                             \
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
-    X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,       \
+    X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL,                                             \
+      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN,                                                                \
       "default: one for each processor; what comes out is the same at any number")                                     \
-    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE,                          \
+    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE | FOR_TRAIN,              \
       "most memory for weights and activations, such as 3G or 800M; a VAE works in tiles if it must (default: no "     \
       "limit)")                                                                                                        \
     X(NO_METADATA, "no-metadata", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING,                                        \
