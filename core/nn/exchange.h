@@ -35,7 +35,8 @@ void exchange_close(struct exchange *x); /* NULL is fine */
 int exchange_rank(const struct exchange *x); /* of NULL: 0 */
 int exchange_size(const struct exchange *x); /* of NULL: 1 */
 
-/* Returns what all of them have come to: OK if all are, else the status and sentence of the lowest rank that is not. */
+/* Returns what all of them have come to: OK if all are. Else a rank that has failed keeps its own status and sentence,
+ * and the others get those of the lowest one that has. */
 MUST_CHECK enum status exchange_settle(struct exchange *x, enum status status, struct error *err);
 
 /* Settles, then replaces the values by their sums over all ranks. */
