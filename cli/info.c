@@ -24,7 +24,7 @@ static json_t *text_or_null(const char *text)
 static void write_json(const struct limn_info *info)
 {
     json_t *parts = json_array(), *dtypes = json_object();
-    for (int i = 0; i < LIMN_PARTS; i++) {
+    for (int i = 0; i < LIMN_PARTS && info->parts[i].name; i++) {
         const struct limn_part *part = &info->parts[i];
         json_array_append_new(parts, json_pack("{s:s, s:b, s:i, s:I, s:I}", "name", part->name, "present",
                                                part->present, "tensors", part->tensors, "parameters",
@@ -121,13 +121,13 @@ static void print_info(const struct limn_info *info)
         printf("%s %s (%d tensors, %sB)", i ? "," : "", info->dtypes[i].name, info->dtypes[i].tensors,
                short_count(bytes, info->dtypes[i].bytes, 1024));
     puts("");
-    for (int i = 0; i < LIMN_PARTS; i++) {
+    for (int i = 0; i < LIMN_PARTS && info->parts[i].name; i++) {
         const struct limn_part *part = &info->parts[i];
         if (part->present)
-            printf("  %-13s%d tensors, %s parameters, %sB\n", part->name, part->tensors,
+            printf("  %-14s%d tensors, %s parameters, %sB\n", part->name, part->tensors,
                    short_count(count, part->parameters, 1000), short_count(bytes, part->bytes, 1024));
         else
-            printf("  %-13snot in the file\n", part->name);
+            printf("  %-14snot in the file\n", part->name);
     }
     if (!info->name) return;
     print_list("styles", info->styles, NULL);

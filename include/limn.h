@@ -132,6 +132,7 @@ enum {
     LIMN_MAX_CFG = 100,
     LIMN_MAX_CLIP_SKIP = 12,
     LIMN_MAX_MASK_BLUR = 64,
+    LIMN_MAX_TRUNCATION = 10,
     LIMN_MAX_THREADS = 256
 };
 
@@ -152,6 +153,7 @@ struct limn_request {
     uint64_t subseed;       /* of a second noise, mixed in on the arc (slerp) as far as ... */
     float subseed_strength; /* ... 0..1 says */
     int clip_skip;          /* 1..12: text states before so many last blocks' end; 0: the model's own */
+    float truncation;       /* of a GAN's latent vector: numbers above it are drawn again; 0: any */
     const char *rng;        /* "philox" (torch on CUDA) or "mt19937" (torch on the CPU); NULL: philox */
 
     const struct limn_image *image; /* borrowed; NULL: none */
@@ -208,7 +210,8 @@ const char *limn_recipe_unfollowed(const struct limn_recipe *recipe, int i);
 /* ---- what is in a file ---- */
 
 struct limn_part {
-    const char *name; /* "text encoder", "U-Net", "VAE encoder", "VAE decoder" */
+    const char *name; /* "text encoder", "U-Net", "VAE encoder", "VAE decoder"; of a GAN "text encoder", "generator",
+                         "discriminator" */
     int present;
     int tensors;
     uint64_t parameters, bytes;
@@ -220,12 +223,12 @@ struct limn_dtype_count {
     uint64_t bytes;
 };
 
-enum { LIMN_PARTS = 4, LIMN_DTYPES = 16 };
+enum { LIMN_PARTS = 4, LIMN_DTYPES = 16 }; /* parts past the last have a NULL name */
 
 struct limn_info {
     const char *path;
     const char *format;     /* "safetensors", "pickle", "diffusers folder" */
-    const char *kind;       /* "sd1", "sd1-inpaint", "sd2", "sd2-inpaint", "pix2pix", "pack", "unknown" */
+    const char *kind;       /* "sd1", "sd1-inpaint", "sd2", "sd2-inpaint", "pix2pix", "pack", "gan", "unknown" */
     const char *title;      /* "Stable Diffusion 1.x" */
     const char *prediction; /* "eps", "v", "x0"; NULL: no U-Net */
     const char *missing;    /* "a U-Net only; needs a text encoder and a VAE"; NULL: limn can paint with it */

@@ -4,6 +4,7 @@
  */
 #include "core/base/memory.h"
 #include "core/io/checkpoint.h"
+#include "gan/detect.h"
 #include "pipeline/api.h"
 #include "pipeline/kind.h"
 #include "pipeline/model.h"
@@ -24,9 +25,35 @@ static bool begins(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* The part that a tensor belongs to, -1 for what is of no use here. */
-static int part_of(const char *name)
+static const char *const gan_part_names[LIMN_PARTS] = {"text encoder", "generator", "discriminator"};
+
+/* The same for a GAN, whose networks' names are whatever their layers say: a module's own name is the layer's, and its
+ * tensors add one word to it. */
+static bool belongs(const char *name, const struct gan_config *config)
 {
+    const char *dot = strrchr(name, '.');
+    const size_t stem = dot ? (size_t)(dot - name) : strlen(name);
+    for (int i = 0; i <= config->count; i++) {
+        const char *const modules[2] = {i < config->count ? config->layers[i].name : config->text,
+                                        i < config->count ? config->layers[i].norm : ""};
+        for (int k = 0; k < 2; k++)
+            if (modules[k][0] && strlen(modules[k]) == stem && strncmp(modules[k], name, stem) == 0) return true;
+    }
+    return false;
+}
+
+/* What the parts of a file are called, and the networks by which a GAN's are told apart. */
+struct parting {
+    bool gan;
+    struct gan_config generator, discriminator;
+};
+
+/* The part that a tensor belongs to, -1 for what is of no use here. */
+static int part_of(const struct parting *parting, const char *name)
+{
+    if (parting->gan && belongs(name, &parting->generator)) return 1;
+    if (parting->gan && belongs(name, &parting->discriminator)) return 2;
+    if (parting->gan) return begins(name, "cond_stage_model.") ? PART_TEXT : -1;
     if (begins(name, "model.diffusion_model.")) return PART_UNET;
     if (begins(name, "cond_stage_model.")) return PART_TEXT;
     if (begins(name, "first_stage_model.encoder.") || begins(name, "first_stage_model.quant_conv."))
@@ -34,7 +61,7 @@ static int part_of(const char *name)
     return begins(name, "first_stage_model.") ? PART_VAE_DECODER : -1;
 }
 
-static void count_tensors(struct limn_info *info, const struct checkpoint *c)
+static void count_tensors(struct limn_info *info, const struct checkpoint *c, const struct parting *parting)
 {
     struct limn_dtype_count all[DTYPE_COUNT] = {0};
     for (int i = 0; i < checkpoint_count(c); i++) {
@@ -44,7 +71,7 @@ static void count_tensors(struct limn_info *info, const struct checkpoint *c)
         info->parameters += (uint64_t)t->count;
         all[t->dtype].tensors++;
         all[t->dtype].bytes += bytes;
-        const int part = part_of(t->name);
+        const int part = part_of(parting, t->name);
         if (part < 0) continue;
         info->parts[part].tensors++;
         info->parts[part].parameters += (uint64_t)t->count;
@@ -83,12 +110,30 @@ static enum status describe_pack(struct limn_info *info, struct arena *memory, c
     info->styles = first_names(memory, &pack.styles, false);
     info->colours = first_names(memory, &pack.colours, false);
     info->colours_ko = first_names(memory, &pack.colours, true);
-    info->prediction = prediction_name(pack.schedule.prediction);
-    info->width = info->height = pack.size;
+    if (info->prediction) info->prediction = prediction_name(pack.schedule.prediction);
+    if (info->prediction) info->width = info->height = pack.size;
     const bool whole = info->name && info->concepts && info->concepts_ko && info->styles && info->colours &&
                        info->colours_ko && (info->licence || !pack.licence);
     pack_clear(&pack);
     return whole ? STATUS_OK : fail_no_memory(err, "a pack's words", sizeof(struct pack));
+}
+
+/* The sides of a GAN's pictures, or what has to be written down for it to paint. */
+static enum status describe_gan(struct limn_info *info, struct arena *memory, const struct checkpoint *c,
+                                struct parting *parting, struct error *err)
+{
+    struct error why = {0};
+    parting->gan = true;
+    if (!gan_find(&parting->generator, GAN_GENERATOR, c)) parting->generator.count = 0;
+    if (!gan_find(&parting->discriminator, GAN_DISCRIMINATOR, c)) parting->discriminator.count = 0;
+    if (info->missing) return STATUS_OK;
+    struct gan_config config;
+    if (gan_config_detect(&config, GAN_GENERATOR, c, info->path, &why) == STATUS_OK) {
+        info->width = info->height = config.side;
+        return STATUS_OK;
+    }
+    info->missing = arena_strdup(memory, why.text);
+    return info->missing ? STATUS_OK : fail_no_memory(err, "a sentence", strlen(why.text));
 }
 
 static enum status describe(struct limn_info *info, struct arena *memory, const struct checkpoint *c, struct error *err)
@@ -101,18 +146,21 @@ static enum status describe(struct limn_info *info, struct arena *memory, const 
     info->kind = kind_name(r.kind);
     info->title = kind_title(r.kind);
     info->bytes = checkpoint_file_bytes(c);
-    const bool present[LIMN_PARTS] = {r.text, r.unet, r.vae_encoder, r.vae_decoder};
-    for (int i = 0; i < LIMN_PARTS; i++) {
-        info->parts[i].name = part_names[i];
-        info->parts[i].present = present[i];
-    }
-    count_tensors(info, c);
     if (missing && !(info->missing = arena_strdup(memory, missing)))
         return fail_no_memory(err, "a sentence", strlen(missing));
+    struct parting parting = {0};
+    enum status status = r.kind == MODEL_GAN ? describe_gan(info, memory, c, &parting, err) : STATUS_OK;
+    const bool present[2][LIMN_PARTS] = {{r.text, r.unet, r.vae_encoder, r.vae_decoder},
+                                         {r.text, r.generator, r.discriminator}};
+    for (int i = 0; i < LIMN_PARTS; i++) {
+        info->parts[i].name = (parting.gan ? gan_part_names : part_names)[i];
+        info->parts[i].present = present[parting.gan][i];
+    }
+    count_tensors(info, c, &parting);
     if (r.unet) info->prediction = prediction_name(r.prediction);
-    if (!missing && kind_runs(r.kind)) info->width = info->height = 512;
+    if (!missing && kind_runs(r.kind) && !parting.gan) info->width = info->height = 512;
     if (!missing && r.kind == MODEL_SD2 && r.prediction == PREDICTION_V) info->width = info->height = 768;
-    return r.kind == MODEL_PACK ? describe_pack(info, memory, c, err) : STATUS_OK;
+    return status == STATUS_OK && pack_present(c) ? describe_pack(info, memory, c, err) : status;
 }
 
 static enum status read_info(struct limn_info *info, const char *path, struct error *err)

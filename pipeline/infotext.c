@@ -106,10 +106,12 @@ static void put_settings(struct writer *w, const struct infotext *infotext)
     const struct limn_request *r = infotext->request;
     char size[32];
     snprintf(size, sizeof size, "%dx%d", r->width, r->height);
-    put_number_field(w, "Steps", (uint64_t)r->steps);
-    put_field(w, "Sampler", infotext->sampler);
-    put_field(w, "Schedule type", infotext->schedule);
-    put_real_field(w, "CFG scale", r->cfg);
+    if (infotext->sampler) {
+        put_number_field(w, "Steps", (uint64_t)r->steps);
+        put_field(w, "Sampler", infotext->sampler);
+        put_field(w, "Schedule type", infotext->schedule);
+        put_real_field(w, "CFG scale", r->cfg);
+    }
     put_number_field(w, "Seed", r->seed);
     put_field(w, "Size", size);
     put_optional_field(w, "Model hash", infotext->model_hash);
@@ -120,6 +122,7 @@ static void put_settings(struct writer *w, const struct infotext *infotext)
         put_number_field(w, "Variation seed", r->subseed);
         put_real_field(w, "Variation seed strength", r->subseed_strength);
     }
+    if (r->truncation > 0) put_real_field(w, "Truncation", r->truncation);
     if (r->image) put_real_field(w, "Denoising strength", r->strength);
     if (r->clip_skip > 0) put_number_field(w, "Clip skip", (uint64_t)r->clip_skip);
     if (r->mask) put_number_field(w, "Mask blur", (uint64_t)r->mask_blur);

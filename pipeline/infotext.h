@@ -17,7 +17,7 @@
 
 struct infotext {
     const struct limn_request *request; /* with every default filled in */
-    const char *sampler, *schedule;     /* as the web UI writes them */
+    const char *sampler, *schedule;     /* as the web UI writes them; NULL: a GAN, which has no steps either */
     const char *model, *model_hash;     /* NULL: left out */
     const char *vae;                    /* NULL: the model's own */
     const char *prediction;             /* NULL: as the file says */

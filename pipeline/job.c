@@ -95,7 +95,6 @@ static enum status find_names(struct job *job, struct error *err)
     if (!r->schedule && !r->sampler) r->schedule = pack->sampler_schedule;
     if (!r->schedule) r->schedule = "default";
     if (!r->sampler) r->sampler = pack->sampler ? pack->sampler : "dpm++2m";
-    if (!r->rng) r->rng = rng_names[RNG_PHILOX];
     job->sampler = sampler_kind_find(r->sampler);
     if (!job->sampler)
         return fail(err, STATUS_ARGUMENT, "sampler '%s': must be one of %s", quote(r->sampler).text,
@@ -104,9 +103,16 @@ static enum status find_names(struct job *job, struct error *err)
     if (!job->schedule)
         return fail(err, STATUS_ARGUMENT, "schedule '%s': must be one of %s", quote(r->schedule).text,
                     list_names(limn_schedule_name, names));
+    return STATUS_OK;
+}
+
+static enum status find_rng(struct limn_request *r, enum rng_kind *rng, struct error *err)
+{
+    char names[NAMES_BYTES];
+    if (!r->rng) r->rng = rng_names[RNG_PHILOX];
     for (int i = 0; limn_rng_name(i); i++) {
         if (strcmp(limn_rng_name(i), r->rng) != 0) continue;
-        job->rng = (enum rng_kind)i;
+        *rng = (enum rng_kind)i;
         return STATUS_OK;
     }
     return fail(err, STATUS_ARGUMENT, "rng '%s': must be one of %s", quote(r->rng).text,
@@ -140,29 +146,42 @@ static enum status check_numbers(struct job *job, struct error *err)
     const struct pack *pack = &job->model->pack;
     if (r->steps == 0) r->steps = pack->steps ? pack->steps : DEFAULT_STEPS;
     if (r->cfg == 0) r->cfg = pack->cfg > 0 ? (float)pack->cfg : 7.5F;
-    if (r->strength == 0) r->strength = r->mask ? 1 : 0.75F;
-    r->invert_mask = r->invert_mask != 0;
+    if (r->truncation > 0)
+        return fail(err, STATUS_ARGUMENT, "truncation %g: only a GAN has a latent vector to truncate, and %s is none",
+                    (double)r->truncation, job->model->path);
     enum status status = check_int("steps", r->steps, 1, LIMN_MAX_STEPS, err);
     if (status == STATUS_OK) status = check_real("cfg", r->cfg, 1, LIMN_MAX_CFG, err);
     if (status == STATUS_OK) status = check_real("eta", r->eta, 0, 1, err);
-    if (status == STATUS_OK) status = check_real("strength", r->strength, 0, 1, err);
-    if (status == STATUS_OK) status = check_real("subseed strength", r->subseed_strength, 0, 1, err);
     if (status == STATUS_OK) status = check_int("clip skip", r->clip_skip, 0, LIMN_MAX_CLIP_SKIP, err);
-    if (status == STATUS_OK) status = check_int("mask blur", r->mask_blur, 0, LIMN_MAX_MASK_BLUR, err);
-    if (status == STATUS_OK) status = check_seed("seed", r->seed, err);
-    if (status == STATUS_OK) status = check_seed("subseed", r->subseed, err);
     return status;
 }
 
 static enum status check_pictures(const struct job *job, struct error *err)
 {
     const struct limn_request *r = &job->request;
-    if (r->mask && !r->image) return fail(err, STATUS_ARGUMENT, "there is a mask, but no picture that it belongs to");
     if (kind_inpaints(job->model->recognised.kind) && r->image && !r->mask)
         return fail(err, STATUS_ARGUMENT,
                     "%s is an inpainting model: it changes a picture only where a mask says so, and there is no mask",
                     job->model->path);
-    const enum status status = r->image ? api_check_image(r->image, "a picture", err) : STATUS_OK;
+    return STATUS_OK;
+}
+
+enum status job_check_request(struct limn_request *r, enum rng_kind *rng, struct error *err)
+{
+    if (r->strength == 0) r->strength = r->mask ? 1 : 0.75F;
+    r->invert_mask = r->invert_mask != 0;
+    enum status status = check_text(&r->prompt, "the prompt", err);
+    if (status == STATUS_OK) status = check_text(&r->negative, "the negative prompt", err);
+    if (status == STATUS_OK) status = check_real("strength", r->strength, 0, 1, err);
+    if (status == STATUS_OK) status = check_real("subseed strength", r->subseed_strength, 0, 1, err);
+    if (status == STATUS_OK) status = check_real("truncation", r->truncation, 0, LIMN_MAX_TRUNCATION, err);
+    if (status == STATUS_OK) status = check_int("mask blur", r->mask_blur, 0, LIMN_MAX_MASK_BLUR, err);
+    if (status == STATUS_OK) status = check_seed("seed", r->seed, err);
+    if (status == STATUS_OK) status = check_seed("subseed", r->subseed, err);
+    if (status == STATUS_OK) status = find_rng(r, rng, err);
+    if (status != STATUS_OK) return status;
+    if (r->mask && !r->image) return fail(err, STATUS_ARGUMENT, "there is a mask, but no picture that it belongs to");
+    if (r->image) status = api_check_image(r->image, "a picture", err);
     return status == STATUS_OK && r->mask ? api_check_image(r->mask, "a mask", err) : status;
 }
 
@@ -184,8 +203,7 @@ enum status job_sampler(const struct job *job, bool from_picture, struct sampler
 enum status job_init(struct job *job, struct limn_model *model, const struct limn_request *request, struct error *err)
 {
     *job = (struct job){.model = model, .request = *request, .factor = vae_factor(&model->vae)};
-    enum status status = check_text(&job->request.prompt, "the prompt", err);
-    if (status == STATUS_OK) status = check_text(&job->request.negative, "the negative prompt", err);
+    enum status status = job_check_request(&job->request, &job->rng, err);
     if (status == STATUS_OK) status = check_numbers(job, err);
     if (status == STATUS_OK) status = find_names(job, err);
     if (status == STATUS_OK) status = check_pictures(job, err);

@@ -20,6 +20,10 @@ struct job {
     int factor; /* pixels to a latent pixel, each way */
 };
 
+/* What every model asks of a request: texts, seeds, strengths and pictures, with their defaults filled in, and the name
+ * of the generator. */
+MUST_CHECK enum status job_check_request(struct limn_request *r, enum rng_kind *rng, struct error *err);
+
 MUST_CHECK enum status job_init(struct job *job, struct limn_model *model, const struct limn_request *request,
                                 struct error *err);
 

@@ -5,6 +5,7 @@
 #include "diffusion/names.h"
 #include "diffusion/unet.h"
 #include "diffusion/vae.h"
+#include "gan/detect.h"
 #include "pipeline/pack.h"
 
 #include <jansson.h>
@@ -118,6 +119,16 @@ static void find_prediction(struct recognition *r, const struct checkpoint *c)
     if (checkpoint_find(c, "ztsnr")) r->zero_snr = true;
 }
 
+/* A GAN's networks have no names that tell, only shapes: they are looked for where there is no U-Net. */
+static void find_gan(struct recognition *r, const struct checkpoint *c)
+{
+    struct gan_config config;
+    r->discriminator = gan_find(&config, GAN_DISCRIMINATOR, c);
+    r->generator = gan_find(&config, GAN_GENERATOR, c);
+    r->conditional = r->generator && config.text_width > 0;
+    if (r->generator || r->discriminator) r->kind = MODEL_GAN;
+}
+
 struct recognition kind_recognise(const struct checkpoint *checkpoint)
 {
     struct recognition r = {
@@ -128,6 +139,7 @@ struct recognition kind_recognise(const struct checkpoint *checkpoint)
         .vae_decoder = vae_present(checkpoint),
     };
     if (r.unet) find_prediction(&r, checkpoint);
+    if (!r.unet && !r.vae_decoder) find_gan(&r, checkpoint);
     return r;
 }
 
@@ -154,8 +166,16 @@ const char *kind_missing(const struct recognition *r, char text[KIND_TEXT_BYTES]
     const int count = there[0] + there[1] + there[2];
     if (count == 3) return NULL;
     text[0] = '\0';
+    if (r->kind == MODEL_GAN) {
+        if (r->generator && (r->text || !r->conditional)) return NULL;
+        snprintf(text, KIND_TEXT_BYTES, "a GAN's %s",
+                 r->generator ? "generator that follows a text; needs a text encoder"
+                              : "discriminator only; needs a generator");
+        return text;
+    }
     if (count == 0) {
-        snprintf(text, KIND_TEXT_BYTES, "no part of a model that limn knows: no text encoder, no U-Net, no VAE");
+        snprintf(text, KIND_TEXT_BYTES,
+                 "no part of a model that limn knows: no text encoder, no U-Net, no VAE, no GAN");
         return text;
     }
     list_parts(text, there);

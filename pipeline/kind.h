@@ -22,7 +22,8 @@
     X(PIX2PIX, "pix2pix", "InstructPix2Pix", false)                                                                    \
     X(SDXL, "sdxl", "Stable Diffusion XL", false)                                                                      \
     X(OTHER, "other", "a U-Net of a layout that limn does not run", false)                                             \
-    X(PACK, "pack", "limn pack", true)
+    X(PACK, "pack", "limn pack", true)                                                                                 \
+    X(GAN, "gan", "GAN", true)
 
 enum model_kind {
 #define X(id, name, title, runs) MODEL_##id,
@@ -35,6 +36,8 @@ enum { KIND_TEXT_BYTES = 160 };
 struct recognition {
     enum model_kind kind;
     bool text, unet, vae_encoder, vae_decoder; /* parts that are there */
+    bool generator, discriminator;             /* of a GAN */
+    bool conditional;                          /* its generator is; then it needs a text encoder */
     enum prediction prediction;
     bool prediction_said; /* by the file; else it is what most files of the kind have */
     bool zero_snr;        /* the file says that its last time is pure noise */

@@ -5,6 +5,7 @@
 #include "core/io/quote.h"
 #include "core/tensor/exec.h"
 #include "pipeline/api.h"
+#include "pipeline/gan_model.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -259,6 +260,19 @@ static enum status check_options(const struct limn_model_options *options, struc
     return STATUS_OK;
 }
 
+/* A GAN has none of a diffusion model's parts but, maybe, the text encoder. */
+static enum status open_gan(struct limn_model *model, const struct limn_model_options *options, struct error *err)
+{
+    if (options->vae || options->prediction)
+        return fail(err, STATUS_ARGUMENT, "%s: a GAN has no use for a %s", model->path,
+                    options->vae ? "VAE" : "prediction");
+    enum status status = pack_present(model->checkpoint) ? pack_read(&model->pack, model->checkpoint, err) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = backend_open(&model->backend, "cpu", &(struct backend_options){.threads = options->threads}, err);
+    if (status == STATUS_OK) status = params_create(&model->params, model->backend, err);
+    return status == STATUS_OK ? gan_model_open(model, err) : status;
+}
+
 static enum status open_model(struct limn_model *model, const struct limn_model_options *options, struct error *err)
 {
     enum status status = check_options(options, err);
@@ -273,6 +287,7 @@ static enum status open_model(struct limn_model *model, const struct limn_model_
     if (status != STATUS_OK) return status;
     model->recognised = kind_recognise(model->checkpoint);
     status = check_kind(model, err);
+    if (status == STATUS_OK && model->recognised.kind == MODEL_GAN) return open_gan(model, options, err);
     if (status == STATUS_OK && model->recognised.kind == MODEL_PACK)
         status = pack_read(&model->pack, model->checkpoint, err);
     if (status == STATUS_OK) status = detect_networks(model, err);
@@ -313,6 +328,7 @@ void limn_model_close(struct limn_model *model)
 {
     if (!model) return;
     text_encoder_destroy(model->text);
+    memory_free(model->gan);
     params_destroy(model->params);
     if (model->backend) model->backend->f->close(model->backend);
     schedule_clear(&model->schedule);

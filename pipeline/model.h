@@ -22,12 +22,15 @@
 
 enum { MODEL_PATH_BYTES = 4096, MODEL_HASH_BYTES = 11 };
 
+struct gan_model;
+
 struct limn_model {
     struct backend *backend;           /* owned */
     struct params *params;             /* owned; weights of all parts */
     struct checkpoint *checkpoint;     /* owned; open as long as the model: some weights are read when first needed */
     struct checkpoint *vae_checkpoint; /* owned; NULL: the VAE is in the other one */
-    struct text_encoder *text;         /* owned */
+    struct text_encoder *text;         /* owned; NULL: a GAN that takes no text */
+    struct gan_model *gan;             /* owned; NULL: it is a diffusion model */
     struct recognition recognised;
     struct pack pack; /* of a pack; else zeroed */
     struct unet_config unet;

@@ -8,6 +8,7 @@
 #include "core/io/quote.h"
 #include "pipeline/api.h"
 #include "pipeline/denoise.h"
+#include "pipeline/gan_paint.h"
 #include "pipeline/infotext.h"
 #include "pipeline/latent.h"
 #include "pipeline/source.h"
@@ -97,9 +98,10 @@ static enum status paint_image(const struct job *job, struct image *out, struct 
     return status;
 }
 
-static enum status describe(const struct job *job, char **parameters, struct error *err)
+/* sampler and schedule: their names, NULL for a GAN. */
+static enum status describe(struct limn_model *model, const struct limn_request *request, const char *sampler,
+                            const char *schedule, char **parameters, struct error *err)
 {
-    struct limn_model *model = job->model;
     char name[MODEL_PATH_BYTES], vae[MODEL_PATH_BYTES];
     const char *hash = NULL;
     const enum status status = model_hash(model, &hash, err);
@@ -107,9 +109,9 @@ static enum status describe(const struct job *job, char **parameters, struct err
     model_short_name(model->path, name, sizeof name);
     model_short_name(model->vae_path, vae, sizeof vae);
     const struct infotext infotext = {
-        .request = &job->request,
-        .sampler = job->sampler->display,
-        .schedule = job->schedule->display,
+        .request = request,
+        .sampler = sampler,
+        .schedule = schedule,
         .model = name,
         .model_hash = hash,
         .vae = vae,
@@ -118,31 +120,48 @@ static enum status describe(const struct job *job, char **parameters, struct err
     return infotext_create(parameters, &infotext, err);
 }
 
-static void note_unknown_prompt(const struct job *job)
+static void note_unknown_prompt(const struct limn_model *model, const struct limn_request *request)
 {
-    const struct limn_model *model = job->model;
-    if (!job->request.prompt[0] || model->recognised.kind != MODEL_PACK ||
-        pack_knows(&model->pack, job->request.prompt))
-        return;
-    watch_note(job->request.watch, "the %s pack does not know \"%s\"; limn info lists what it knows", model->pack.name,
-               quote(job->request.prompt).text);
+    if (!request->prompt[0] || !model->pack.name || !model->text || pack_knows(&model->pack, request->prompt)) return;
+    watch_note(request->watch, "the %s pack does not know \"%s\"; limn info lists what it knows", model->pack.name,
+               quote(request->prompt).text);
+}
+
+static enum status paint_by_diffusion(struct limn_model *model, const struct limn_request *request,
+                                      struct limn_picture *picture, struct image *image, struct error *err)
+{
+    const double start = api_clock();
+    struct job job;
+    enum status status = job_init(&job, model, request, err);
+    if (status != STATUS_OK) return status;
+    note_unknown_prompt(model, &job.request);
+    status = paint_image(&job, image, err);
+    picture->seconds = api_clock() - start;
+    if (status != STATUS_OK) return status;
+    return describe(model, &job.request, job.sampler->display, job.schedule->display, &picture->parameters, err);
+}
+
+static enum status paint_by_gan(struct limn_model *model, const struct limn_request *request,
+                                struct limn_picture *picture, struct image *image, struct error *err)
+{
+    const double start = api_clock();
+    struct gan_job job;
+    enum status status = gan_job_init(&job, model, request, err);
+    if (status != STATUS_OK) return status;
+    note_unknown_prompt(model, &job.request);
+    status = gan_paint(&job, image, err);
+    picture->seconds = api_clock() - start;
+    return status == STATUS_OK ? describe(model, &job.request, NULL, NULL, &picture->parameters, err) : status;
 }
 
 static enum status paint(struct limn_model *model, const struct limn_request *request, struct limn_picture *picture,
                          struct error *err)
 {
-    const double start = api_clock();
-    struct job job;
     struct image image = {0};
-    enum status status = job_init(&job, model, request, err);
-    if (status != STATUS_OK) return status;
-    note_unknown_prompt(&job);
-    status = paint_image(&job, &image, err);
-    picture->seconds = api_clock() - start;
-    if (status == STATUS_OK) status = describe(&job, &picture->parameters, err);
+    const enum status status = (model->gan ? paint_by_gan : paint_by_diffusion)(model, request, picture, &image, err);
     if (status == STATUS_OK) {
         picture->image = api_limn_image(&image);
-        picture->seed = job.request.seed;
+        picture->seed = request->seed;
     } else {
         image_clear(&image);
     }

@@ -112,6 +112,7 @@ static enum status read_settings(struct limn_recipe *recipe, struct error *err)
     if (status == STATUS_OK) status = read_size(recipe, err);
     if (status == STATUS_OK) status = read_int(recipe, "Steps", 1, LIMN_MAX_STEPS, &r->steps, err);
     if (status == STATUS_OK) status = read_real(recipe, "CFG scale", 1, LIMN_MAX_CFG, &r->cfg, err);
+    if (status == STATUS_OK) status = read_real(recipe, "Truncation", 0, LIMN_MAX_TRUNCATION, &r->truncation, err);
     if (status == STATUS_OK) status = read_real(recipe, "Eta DDIM", 0, 1, &r->eta, err);
     if (status == STATUS_OK) status = read_whole(recipe, "Seed", 0, most_seed, &r->seed, err);
     if (status == STATUS_OK) status = read_whole(recipe, "Variation seed", 0, most_seed, &r->subseed, err);

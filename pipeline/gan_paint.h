@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A picture by a GAN: text to its embedding, seed to a latent vector, both to pixels in one pass.
+ */
+#ifndef PIPELINE_GAN_PAINT_H
+#define PIPELINE_GAN_PAINT_H
+
+#include "core/base/random.h"
+#include "core/io/image.h"
+#include "pipeline/gan_model.h"
+
+/* A request with every default filled in and checked, as struct job is for diffusion. */
+struct gan_job {
+    struct limn_model *model; /* borrowed */
+    struct limn_request request;
+    enum rng_kind rng;
+};
+
+/* Settings that a GAN has no use for are told to the request's watch in one sentence. */
+MUST_CHECK enum status gan_job_init(struct gan_job *job, struct limn_model *model, const struct limn_request *request,
+                                    struct error *err);
+
+MUST_CHECK enum status gan_paint(const struct gan_job *job, struct image *out, struct error *err);
+
+/* z as torch.randn(1, n, 1, 1) draws it, turned towards the subseed's, and truncated: what lies beyond the threshold is
+ * drawn again (Brock et al. 2019, arXiv 1809.11096, section 3.1). */
+MUST_CHECK enum status gan_draw(const struct gan_job *job, float *z, struct error *err);
+
+/* The prompt's pooled embedding, as long as the generator wants it; nothing for one that takes no text. */
+MUST_CHECK enum status gan_embed(const struct gan_job *job, float *text, struct error *err);
+
+#endif
