@@ -156,9 +156,7 @@ static enum status check(struct training *t, struct error *err)
     }
     if (s->batch % s->accumulate != 0)
         return fail(err, STATUS_ARGUMENT, "a batch of %d cannot be cut into %d equal parts", s->batch, s->accumulate);
-    if (s->rate.warm_up > s->steps)
-        return fail(err, STATUS_ARGUMENT, "a warm-up of %lld steps is longer than the training of %lld",
-                    (long long)s->rate.warm_up, (long long)s->steps);
+    if (s->channels == 2) return fail(err, STATUS_ARGUMENT, "channels 2: must be 1 or 3");
     return STATUS_OK;
 }
 
@@ -179,8 +177,12 @@ enum status training_settle(struct training *t, int natural, struct error *err)
         t->settings = (struct training_settings){
             .size = size ? size : natural, .channels = 3, .accumulate = 1, .recompute = 1, .log_every = 10};
         t->family->defaults(&t->settings);
+        const int64_t warm_up = t->settings.rate.warm_up;
         t->loop->member_count = 0;
         status = read_layers(t, saved, err);
+        /* A short trial is no reason to complain about a warm-up that nobody asked for. */
+        struct learning_rate *rate = &t->settings.rate;
+        if (rate->warm_up == warm_up && warm_up > t->settings.steps) rate->warm_up = t->settings.steps / 10;
     }
     json_decref(root);
     if (status == STATUS_OK) status = check(t, err);
