@@ -12,13 +12,12 @@
  */
 #include "clip/contrastive.h"
 #include "clip/image_tower.h"
-#include "clip/learn_merges.h"
 #include "clip/text_tower.h"
-#include "clip/tokenizer.h"
-#include "core/io/dataset.h"
-#include "pipeline/training.h"
+#include "core/base/memory.h"
+#include "pipeline/training_text.h"
 #include "pipeline/warp.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,19 +30,19 @@ struct clip_training {
     struct warp_range warp;
     struct image_tower_config image;
     struct text_config text;
-    char *table; /* owned, like all below: the tokenizer's merges; NULL: the published ones */
-    struct tokenizer *tokenizer;
+    struct training_text captions;
     struct graph graph;
-    struct exec *exec;
+    struct exec *exec;       /* owned */
     struct trainer *trainer; /* the loop's */
-    float *pixels;           /* a part's pictures */
+    float *pixels;           /* owned; a part's pictures */
     float *flat;             /* one picture, before it is warped */
-    int32_t *ids, *ends;     /* a part's captions, as text_tower.h takes them */
+    int32_t *ids, *ends;     /* ids owned; a part's captions, as text_tower.h takes them */
 };
 
 static void clip_defaults(struct training_settings *s)
 {
     s->steps = 4000;
+    s->save_every = 200;
     if (s->size == 0) s->size = DEFAULT_SIZE;
     s->batch = 256;
     s->rate = (struct learning_rate){.kind = LEARNING_RATE_COSINE, .peak = 1e-3f, .warm_up = 100};
@@ -85,36 +84,6 @@ static enum status read_config(struct training *t, struct clip_training *c, stru
     return status;
 }
 
-/* ---- the tokenizer ---- */
-
-static enum status learn_table(struct training *t, struct clip_training *c, struct error *err)
-{
-    struct merges_learner *learner = NULL;
-    enum status status = merges_learner_create(&learner, err);
-    for (int64_t i = 0; i < dataset_count(t->data); i++)
-        for (int k = 0; k < dataset_captions(t->data, i) && status == STATUS_OK; k++)
-            status = merges_learner_add(learner, dataset_caption(t->data, i, k), err);
-    if (status == STATUS_OK) {
-        c->table = merges_learner_finish(learner, c->merges, err);
-        status = err->status;
-    }
-    merges_learner_destroy(learner);
-    return status;
-}
-
-static enum status make_tokenizer(struct training *t, struct clip_training *c, struct error *err)
-{
-    const char *theirs = t->init ? checkpoint_metadata(t->init, "limn.merges") : NULL;
-    enum status status = STATUS_OK;
-    if (theirs) {
-        c->table = memory_strdup(theirs);
-        if (!c->table) status = fail_no_memory(err, "a table of merges", strlen(theirs));
-    } else if (!t->init) {
-        status = learn_table(t, c, err);
-    }
-    return status == STATUS_OK ? tokenizer_create(&c->tokenizer, c->table, err) : status;
-}
-
 /* ---- the towers ---- */
 
 static enum status detect_towers(const struct training *t, struct clip_training *c, struct error *err)
@@ -122,26 +91,27 @@ static enum status detect_towers(const struct training *t, struct clip_training 
     enum status status = image_tower_detect(&c->image, t->init, err);
     if (status == STATUS_OK) status = text_config_detect(&c->text, t->init, err);
     if (status != STATUS_OK) return status;
-    const int tokens = tokenizer_names(c->tokenizer).size;
     if (c->image.projection != c->text.projection)
         return fail(err, STATUS_FORMAT, "features of pictures are %d wide and those of texts %d; they must be the same",
                     c->image.projection, c->text.projection);
-    if (c->image.size != t->settings.size)
-        return fail(err, STATUS_ARGUMENT,
-                    "the model to begin with takes pictures of %d pixels, not of %d; use --size "
-                    "%d",
-                    c->image.size, t->settings.size, c->image.size);
-    if (tokens > c->text.vocabulary)
-        return fail(err, STATUS_FORMAT, "the text encoder has states for %d tokens, but its tokenizer makes %d",
-                    c->text.vocabulary, tokens);
-    return STATUS_OK;
+    if (c->image.size == t->settings.size) return STATUS_OK;
+    return fail(err, STATUS_ARGUMENT, "the model to begin with takes pictures of %d pixels, not of %d; use --size %d",
+                c->image.size, t->settings.size, c->image.size);
 }
 
-static enum status make_towers(const struct training *t, struct clip_training *c, struct error *err)
+/* Captions first become ids, because the tokenizer's table says how many rows the text tower has. */
+static enum status make_towers(struct training *t, struct clip_training *c, struct error *err)
 {
-    if (t->init) return detect_towers(t, c, err);
-    c->text_shape.vocabulary = tokenizer_names(c->tokenizer).size;
-    const enum status status = image_tower_create(&c->image, &c->image_shape, err);
+    enum status status = t->init ? detect_towers(t, c, err) : STATUS_OK;
+    const int length = t->init ? c->text.length : c->text_shape.length;
+    if (status == STATUS_OK) status = training_text_open(&c->captions, t, length, c->merges, err);
+    if (status != STATUS_OK) return status;
+    if (t->init && c->captions.vocabulary > c->text.vocabulary)
+        return fail(err, STATUS_FORMAT, "the text encoder has states for %d tokens, but its tokenizer makes %d",
+                    c->text.vocabulary, c->captions.vocabulary);
+    if (t->init) return STATUS_OK;
+    c->text_shape.vocabulary = c->captions.vocabulary;
+    status = image_tower_create(&c->image, &c->image_shape, err);
     return status == STATUS_OK ? text_config_create(&c->text, &c->text_shape, err) : status;
 }
 
@@ -188,7 +158,6 @@ static enum status clip_open(struct training *t, struct error *err)
                     "least 2 are needed",
                     t->part_size);
     enum status status = read_config(t, c, err);
-    if (status == STATUS_OK) status = make_tokenizer(t, c, err);
     if (status == STATUS_OK) status = make_towers(t, c, err);
     if (status != STATUS_OK) return status;
     struct node *loss = build(c, t->part_size);
@@ -206,8 +175,7 @@ static void clip_close(struct training *t)
     if (!c) return;
     exec_destroy(c->exec);
     graph_clear(&c->graph);
-    tokenizer_destroy(c->tokenizer);
-    memory_free(c->table);
+    training_text_close(&c->captions);
     memory_free(c->pixels);
     memory_free(c->ids);
     memory_free(c);
@@ -216,17 +184,14 @@ static void clip_close(struct training *t)
 
 /* ---- a step ---- */
 
-static enum status write_captions(struct training *t, struct clip_training *c, int part, struct error *err)
+static void write_captions(const struct training *t, struct clip_training *c, int part)
 {
     const int length = c->text.length;
-    enum status status = STATUS_OK;
-    for (int k = 0; k < t->part_size && status == STATUS_OK; k++) {
-        const char *caption = training_caption(t, training_item(t, part, k));
-        int32_t end = 0;
-        status = tokenizer_fill(c->tokenizer, caption, c->ids + k * length, length, &end, NULL, err);
-        c->ends[k] = k * length + end;
+    for (int k = 0; k < t->part_size; k++) {
+        const int64_t row = training_text_row(&c->captions, t, training_item(t, part, k));
+        memcpy(c->ids + k * length, training_text_ids(&c->captions, row), (size_t)length * sizeof *c->ids);
+        c->ends[k] = k * length + c->captions.ends[row];
     }
-    return status;
 }
 
 static void warp_pictures(const struct training *t, struct clip_training *c, int part)
@@ -243,8 +208,8 @@ static void warp_pictures(const struct training *t, struct clip_training *c, int
 static enum status run_part(struct training *t, struct clip_training *c, int part, double *loss, struct error *err)
 {
     enum status status = training_pixels(t, part, c->pixels, err);
-    if (status == STATUS_OK) status = write_captions(t, c, part, err);
     if (status != STATUS_OK) return status;
+    write_captions(t, c, part);
     warp_pictures(t, c, part);
     float value = 0;
     status = exec_write(c->exec, "pictures", c->pixels, err);
@@ -275,6 +240,7 @@ static enum status clip_step(struct training *t, struct error *err)
         double loss = 0;
         status = run_part(t, c, part, &loss, err);
         if (status == STATUS_OK) training_loss(t, "loss", loss);
+        if (status == STATUS_OK) training_loss(t, "scale", exp((double)*trainer_find(c->trainer, "logit_scale")));
     }
     if (status == STATUS_OK) status = training_update(t, c->trainer, 1, err);
     return status == STATUS_OK ? limit_scale(c, err) : status;
@@ -308,9 +274,13 @@ static enum status clip_save(struct training *t, const char *path, struct error 
     char *pack = describe(c);
     enum status status = pack ? training_result_create(&result, t, err) : fail_no_memory(err, "a result", sizeof *c);
     if (status == STATUS_OK) status = training_result_add_trainer(result, c->trainer, err);
-    if (status == STATUS_OK) training_result_strip(result, "cond_stage_model.transformer."); /* as CLIPModel has it */
+    if (status == STATUS_OK) { /* as CLIPModel has it */
+        training_result_strip(result, "cond_stage_model.transformer.");
+        training_result_number(result, "logit_scale");
+    }
     if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", pack, err);
-    if (status == STATUS_OK && c->table) status = training_result_metadata(result, "limn.merges", c->table, err);
+    if (status == STATUS_OK && c->captions.merges)
+        status = training_result_metadata(result, "limn.merges", c->captions.merges, err);
     if (status == STATUS_OK) status = training_result_write(result, path, err);
     training_result_destroy(result);
     free(pack);

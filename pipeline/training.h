@@ -216,8 +216,9 @@ void training_result_destroy(struct training_result *result);
 /* All of a trainer's parameters, averaged where there is an average, in checkpoint layout and settings.dtype. */
 MUST_CHECK enum status training_result_add_trainer(struct training_result *result, const struct trainer *trainer,
                                                    struct error *err);
-/* Takes a prefix off all names that have it so far. */
+/* Of what has been added so far: takes a prefix off all names that have it; makes [1] a number without dimensions. */
 void training_result_strip(struct training_result *result, const char *prefix);
+void training_result_number(struct training_result *result, const char *name);
 /* A tensor as it stands, copied; dims as in a checkpoint. */
 MUST_CHECK enum status training_result_add(struct training_result *result, const char *name, int rank,
                                            const int64_t *dims, const float *values, struct error *err);

@@ -131,6 +131,12 @@ void training_result_strip(struct training_result *result, const char *prefix)
         if (strncmp(result->tensors[i].name, prefix, length) == 0) result->tensors[i].name += length;
 }
 
+void training_result_number(struct training_result *result, const char *name)
+{
+    for (int i = 0; i < result->count; i++)
+        if (strcmp(result->tensors[i].name, name) == 0 && result->tensors[i].dim[0] == 1) result->tensors[i].rank = 0;
+}
+
 enum status training_result_add(struct training_result *result, const char *name, int rank, const int64_t *dims,
                                 const float *values, struct error *err)
 {
