@@ -75,7 +75,7 @@ struct training_family {
 };
 
 /* X(name): struct training_family NAME_training, in pipeline/train_NAME.c. */
-#define TRAINING_FAMILY_MAP(X) X(diffusion) X(clip)
+#define TRAINING_FAMILY_MAP(X) X(diffusion) X(clip) X(vae) X(gan)
 
 #define X(name) extern const struct training_family name##_training;
 TRAINING_FAMILY_MAP(X)

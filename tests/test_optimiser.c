@@ -287,6 +287,25 @@ static void test_decay_flags(void **state)
     optimiser_destroy(o);
 }
 
+/* A young average is not what the weights began as. */
+static void test_warm_average(void **state)
+{
+    (void)state;
+    const struct optimiser_rule rule = {OPTIMISER_SGD, .average = 0.5f, .average_warms = true};
+    struct optimiser *o = NULL;
+    struct error err = {0};
+    must(optimiser_create(&o, &rule, 1, 1, &err), &err);
+    float want = 0;
+    for (int step = 1; step <= 20; step++) {
+        const float keep = step < 8 ? (float)(step + 1) / (float)(step + 10) : 0.5f;
+        o->gradient[0] = -1;
+        must(optimiser_step(o, 1, NULL, &err), &err);
+        want = keep * want + (1 - keep) * (float)step;
+        assert_true(o->average[0] == want);
+    }
+    optimiser_destroy(o);
+}
+
 static void test_learning_rates(void **state)
 {
     (void)state;
@@ -608,7 +627,8 @@ int main(void)
         cmocka_unit_test(test_losses),          cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_publishing),
         cmocka_unit_test(test_trainer_refuses), cmocka_unit_test(test_muon),
-        cmocka_unit_test(test_muon_threads),    cmocka_unit_test(test_muon_no_memory),
+        cmocka_unit_test(test_warm_average),    cmocka_unit_test(test_muon_threads),
+        cmocka_unit_test(test_muon_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

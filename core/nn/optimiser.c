@@ -18,6 +18,7 @@ struct step {
     struct optimiser *o;
     float rate, scale;                   /* scale: of the gradient, by clipping */
     float shrink;                        /* 1 - rate * decay */
+    float keep;                          /* of the average */
     float step_size, root_of_correction; /* rate / (1 - beta1^t), sqrt(1 - beta2^t) */
 };
 
@@ -227,7 +228,7 @@ static void update_chunk(void *context, int64_t chunk, int worker)
         else
             adam_block(s, from, to, decays);
     }
-    const float keep = o->rule.average, rest = 1 - keep;
+    const float keep = s->keep, rest = 1 - keep;
     for (int64_t i = chunk * CHUNK; i < end && o->average; i++)
         o->average[i] = keep * o->average[i] + rest * o->value[i];
     for (int64_t i = chunk * CHUNK; i < end; i++) o->gradient[i] = 0;
@@ -266,6 +267,8 @@ enum status optimiser_step(struct optimiser *o, float rate, float *norm, struct 
     struct step s = {.o = o, .rate = rate, .scale = 1};
     /* torch.nn.utils.clip_grad_norm_ */
     if (o->rule.clip > 0) s.scale = fminf(o->rule.clip / (clipped + 1e-6f), 1);
+    s.keep = o->rule.average;
+    if (o->rule.average_warms) s.keep = fminf(s.keep, (float)(o->steps + 1) / (float)(o->steps + 10));
     s.shrink = (float)(1 - (double)rate * (double)o->rule.decay);
     s.step_size = (float)((double)rate / correction1);
     s.root_of_correction = (float)sqrt(correction2);

@@ -40,6 +40,7 @@ struct optimiser_rule {
     float clip;              /* largest norm of all gradients together; they are scaled down to it. 0: any. Muon's
                                 matrices, whose length does not matter, are neither counted nor scaled */
     float average;           /* of the running average of the values: average = a average + (1 - a) value. 0: none */
+    bool average_warms;      /* a young average forgets faster: its factor is at most (1 + steps) / (10 + steps) */
     float matrix_momentum;   /* Muon: m = momentum m + (1 - momentum) g, and one look ahead */
     float matrix_rate;       /* Muon: a matrix's rate as a multiple of the others' */
 };
