@@ -2,12 +2,10 @@
 """Builds the training data of the emoji pack: build_data.py NPM_DIR OUT_DIR
 
 Reads the packages that fetch.sh unpacked, renders the curated concepts
-(concepts.txt) with librsvg and writes into OUT_DIR:
-  pictures.bin   base pictures, RGBA (row-delta, zlib)
-  plan.npz       which recoloured copies to make of which picture
-  captions.npz   token ids of every caption, and K captions per picture
-  merges.txt     the tokenizer's merges
-  pack.json      concepts, styles, colours; tokens of the sample prompts
+(concepts.txt) with librsvg and writes what `limn train` reads into OUT_DIR:
+  pictures/*.png   on white, and copies of some of them in other colours
+  metadata.jsonl   the captions of each, {"file_name", "text": [...]}
+  pack.json        concepts, styles and colours, for the pack's description
 Everything is deterministic.
 """
 import collections
@@ -16,15 +14,13 @@ import json
 import os
 import random
 import sys
-import zlib
 
 import numpy as np
-import torch
 
 import drawings as dr
 import recolour as rc
 import settings as S
-import tokenizer as tk
+import weights
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -110,24 +106,21 @@ def collect(root, concepts):
     return np.stack(pictures), rows
 
 
-def pack_pictures(x):
-    """Row delta, then zlib; train.py undoes it."""
-    d = x.copy()
-    d[:, 1:] -= x[:, :-1]
-    planes = np.ascontiguousarray(d.transpose(3, 0, 1, 2))
-    return zlib.compress(planes.tobytes(), 9)
+def planes(pictures):
+    """Bytes (B,H,W,4) -> 0..1 (B,4,H,W)."""
+    return pictures.transpose(0, 3, 1, 2).astype(np.float32) / 255
 
 
-def unpack_pictures(data, count):
-    planes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(4, count, S.SIZE, S.SIZE)
-    return np.cumsum(planes.transpose(1, 2, 3, 0), axis=1, dtype=np.uint8)
+def save_picture(path, rgba):
+    """One picture (4,H,W), on white."""
+    weights.save_png(path, (rc.on_white(rgba[None])[0].transpose(1, 2, 0) * 255 + .5).clip(0, 255).astype(np.uint8))
 
 
 def make_plan(pictures, rows, concepts):
     """Natural colour word of each picture, and the copies to make."""
     natural, plan = [], []
     for i in range(0, len(pictures), 64):
-        x = torch.from_numpy(pictures[i:i + 64]).float().permute(0, 3, 1, 2) / 255
+        x = planes(pictures[i:i + 64])
         info = {k: v.tolist() for k, v in rc.survey(x).items()}
         for j in range(len(x)):
             c = concepts[rows[i + j][0]]
@@ -179,9 +172,6 @@ KOREAN_COLOURS = dict(
 
 def caption(rnd, concept, colour, style):
     """One caption: concept, colour word or None, style index."""
-    r = rnd.random()
-    if r < S.EMPTY_SHARE:
-        return ""
     style_words = S.STYLES[style][1] if rnd.random() < S.STYLE_SHARE else None
     en = concept["en"]
     name = en[0] if rnd.random() < .65 else rnd.choice(en)
@@ -218,7 +208,6 @@ def main():
         sys.exit(__doc__)
     root, out = sys.argv[1:]
     os.makedirs(out, exist_ok=True)
-    torch.set_num_threads(1)
     concepts = read_concepts()
     pictures, rows = collect(root, concepts)
     styles = collections.Counter(S.STYLES[s][0] for _, s in rows)
@@ -227,59 +216,41 @@ def main():
     print("recoloured copies:", len(plan),
           dict(collections.Counter(rc.NAMES[q] for q in plan[:, 1])))
 
-    # captions: K per picture, base pictures first, then the copies
-    rnd = random.Random(1)
-    texts, index = {}, np.zeros((len(rows) + len(plan), S.CAPTIONS), np.int32)
-    jobs = [(k, s, natural[i], S.COLOUR_SHARE if not concepts[k]["norc"] else 1.) for i, (k, s) in enumerate(rows)]
-    jobs += [(rows[i][0], rows[i][1], rc.NAMES[q], 1.) for i, q, _ in plan]
-    words = collections.Counter()
-    for i, (k, s, colour, often) in enumerate(jobs):
-        for j in range(S.CAPTIONS):
-            say = colour if colour and rnd.random() < often else None
-            text = caption(rnd, concepts[k], say, s)
-            index[i, j] = texts.setdefault(text, len(texts))
-    for text in texts:
-        words.update(tk.split_words(text))
-    # every name counts, whether or not a draw used it
-    for c in concepts:
-        for text in c["en"] + c["ko"]:
-            for w in tk.split_words(text):
-                words[w] += 20
-    words = {w: 1 + int(n ** .5) for w, n in words.items()}
-    merges = tk.learn(words, S.MERGES)
-    token = tk.Tokenizer(merges)
-    ids = np.array([token.encode(t) for t in texts], np.uint16)
-    longest = int((ids != token.end).sum(1).max()) + 1
-    print(len(texts), "captions, longest", longest, "tokens,", len(merges), "merges, vocabulary", token.size)
+    os.makedirs(out + "/pictures", exist_ok=True)
+    jobs = []       # file, concept, style, colour word, how often it is said
+    for i, (k, s) in enumerate(rows):
+        file = f"pictures/{concepts[k]['code']}-{S.STYLES[s][0]}.png"
+        save_picture(f"{out}/{file}", planes(pictures[i:i + 1])[0])
+        jobs.append((file, k, s, natural[i], S.COLOUR_SHARE if not concepts[k]["norc"] else 1.))
+    for i, q, tint in plan:
+        k, s = rows[i]
+        file = f"pictures/{concepts[k]['code']}-{S.STYLES[s][0]}-{rc.NAMES[q]}.png"
+        save_picture(f"{out}/{file}", rc.recolour(planes(pictures[i:i + 1]), np.array([q]), np.array([tint > 0]))[0])
+        jobs.append((file, k, s, rc.NAMES[q], 1.))
+    rnd, texts = random.Random(1), set()
+    with open(out + "/metadata.jsonl", "w", encoding="utf-8") as f:
+        for file, k, s, colour, often in jobs:
+            lines = [caption(rnd, concepts[k], colour if colour and rnd.random() < often else None, s)
+                     for _ in range(S.CAPTIONS)]
+            texts.update(lines)
+            f.write(json.dumps(dict(file_name=file, text=lines), ensure_ascii=False) + "\n")
+    print(len(jobs), "pictures,", len(texts), "captions")
+    write_pack(out + "/pack.json", concepts, {rc.NAMES[q] for q in plan[:, 1]} | {n for n in natural if n})
 
-    with open(os.path.join(HERE, "prompts.txt"), encoding="utf-8") as f:
-        prompts = [p.strip() for p in f if p.strip()]
-    with open(out + "/pictures.bin", "wb") as f:
-        f.write(pack_pictures(pictures))
-    np.savez_compressed(out + "/plan.npz", rows=np.array(rows, np.int32), plan=plan)
-    np.savez_compressed(out + "/captions.npz", ids=ids[:, :longest], index=index)
-    with open(out + "/merges.txt", "w", encoding="utf-8") as f:
-        f.write(tk.merges_text(merges))
-    # concepts that share their first names are one entry in the pack's list
+
+def write_pack(path, concepts, colours):
+    """What the pack says about itself. Concepts that share their first names are one entry."""
     listed = {}
     for c in concepts:
         e = listed.setdefault(c["en"][0], dict(en=[], ko=[]))
         e["en"] += [x for x in c["en"] if x not in e["en"]]
         e["ko"] += [x for x in c["ko"] if x not in e["ko"]]
-    with open(out + "/pack.json", "w", encoding="utf-8") as f:
-        json.dump(dict(
-            size=S.SIZE, pictures=len(pictures), vocabulary=token.size, end=token.end,
-            prompts=[dict(text=p, ids=token.encode(p)) for p in prompts],
-            empty=token.encode(""),
-            concepts=list(listed.values()),
-            styles=[dict(en=e[0], ko=k[0], source=n) for n, e, k in S.STYLES],
-            colours=[dict(en=c[0], ko=c[1]) for c in rc.COLOURS if c[0] in
-                     {rc.NAMES[q] for q in plan[:, 1]} | {n for n in natural if n}]),
-            f, ensure_ascii=False, indent=1)
-    with open(out + "/review.json", "w", encoding="utf-8") as f:
-        json.dump([dict(code=concepts[k]["code"], en=concepts[k]["en"][0], label=concepts[k]["label"],
-                        ko=concepts[k]["ko"], label_ko=concepts[k]["label_ko"], style=S.STYLES[s][0], colour=n)
-                   for (k, s), n in zip(rows, natural)], f, ensure_ascii=False)
+    words = dict(
+        name="emoji", concepts=list(listed.values()),
+        styles=[dict(en=e[0], ko=k[0], source=n) for n, e, k in S.STYLES],
+        colours=[dict(en=c[0], ko=c[1]) for c in rc.COLOURS if c[0] in colours], licence=S.LICENCE)
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(words, f, ensure_ascii=False, indent=1)
 
 
 if __name__ == "__main__":

@@ -18,19 +18,11 @@ STYLES = [
 
 # ---- captions
 CAPTIONS = 32       # drawn per picture
-MERGES = 600       # of the tokenizer, at most
-LENGTH = 32         # tokens of a caption, with its start and end
-EMPTY_SHARE = .10   # captions left empty, for guidance
 STYLE_SHARE = .40   # captions that name the style
 KOREAN_SHARE = .30
 COLOUR_SHARE = .50  # captions of a picture in its own colour that name it
 TAG_SHARE = 0       # English captions that end in one of emojibase's tags
 LABEL_SHARE = 0     # English captions that use emojibase's label
 
-# ---- networks
-NETWORKS = dict(
-    text=dict(width=128, heads=2, layers=2, length=LENGTH),
-    unet=dict(latent=4, channels=48, mult=[1, 2, 4], blocks=1, head_channels=32, groups=8, context=128,
-              attention=[1, 2]),
-    vae=dict(channels=16, mult=[1, 2, 4], blocks=1, latent=4, groups=8),
-)
+LICENCE = ("Trained on drawings of Noto Emoji (Apache-2.0) and Fluent Emoji (MIT), with names from emojibase (MIT); "
+           "see ATTRIBUTION.md")
