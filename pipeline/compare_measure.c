@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Features of every picture by one CLIP model, and the measures taken of them.
+ */
+#include "pipeline/api.h"
+#include "pipeline/compare.h"
+
+#include <string.h>
+
+struct observer {
+    const struct limn_watch *watch; /* the request's; may be NULL */
+    double start;
+};
+
+static bool on_cancelled(void *context)
+{
+    const struct limn_watch *watch = ((const struct observer *)context)->watch;
+    return watch && watch->cancelled && watch->cancelled(watch->context);
+}
+
+static void on_progress(void *context, const char *what, int64_t done, int64_t total)
+{
+    const struct observer *o = context;
+    if (strcmp(what, "features") == 0)
+        watch_progress(o->watch, LIMN_STAGE_FEATURES, (int)done, (int)total, api_clock() - o->start);
+}
+
+/* What the measures are taken with. */
+struct laboratory {
+    struct comparison *c;
+    struct backend *backend; /* owned, like the pair */
+    struct clip_pair *pair;
+    struct observer observer;
+    struct measures_watch watch;
+    char hash[MODEL_HASH_BYTES]; /* of the CLIP model; "" for a folder */
+    float *prompts;              /* [prompt_count, width], in the comparison's arena */
+};
+
+static enum status open_network(struct laboratory *lab, struct error *err)
+{
+    struct comparison *c = lab->c;
+    char path[MODEL_PATH_BYTES], hex[SHA256_HEX_BYTES], name[MODEL_PATH_BYTES];
+    struct clip_pair_source source = {.path = c->request->clip, .limit = (size_t)c->request->max_memory};
+    enum status status = STATUS_OK;
+    if (!source.path) {
+        status = model_shipped_path("clip.safetensors", path, err);
+        source.path = path;
+    }
+    if (status == STATUS_OK)
+        status = backend_open(&lab->backend, "cpu", &(struct backend_options){.threads = c->request->threads}, err);
+    source.backend = lab->backend;
+    if (status == STATUS_OK) status = clip_pair_open(&lab->pair, &source, err);
+    if (status != STATUS_OK) return status;
+    struct error why = {0};
+    if (sha256_file(source.path, hex, &why) == STATUS_OK) /* A folder has no hash, and then nothing is cached. */
+        memcpy(lab->hash, hex, MODEL_HASH_BYTES - 1);
+    model_short_name(source.path, name, sizeof name);
+    c->network =
+        arena_printf(&c->memory, "%s%s%s%s", name, lab->hash[0] ? " (" : "", lab->hash, lab->hash[0] ? ")" : "");
+    return c->network ? STATUS_OK : fail_no_memory(err, "a name", sizeof name);
+}
+
+static enum status embed(struct laboratory *lab, struct picture_set *set, const char *name, struct error *err)
+{
+    char *cache =
+        lab->hash[0] ? arena_printf(&lab->c->memory, "%s/features/%s.safetensors", lab->c->output, name) : NULL;
+    const struct picture_set_embedding how = {
+        .pair = lab->pair, .model = lab->hash, .cache = cache, .watch = &lab->watch};
+    lab->observer.start = api_clock();
+    return picture_set_embed(set, &how, err);
+}
+
+/* Real pictures are brought to the side of the painted ones, as long as all of those have one and it is square. */
+static enum status read_reference(struct laboratory *lab, struct error *err)
+{
+    struct comparison *c = lab->c;
+    const struct entrant *first = &c->entrants[0];
+    struct picture_set_options options = {.limit = LIMN_MAX_COMPARE_TOTAL, .watch = &lab->watch};
+    if (!c->request->reference) return STATUS_OK;
+    bool same = first->width == first->height && first->width <= PICTURE_SET_MAX_SIDE;
+    for (int i = 1; i < c->count; i++)
+        same = same && c->entrants[i].width == first->width && c->entrants[i].height == first->height;
+    options.side = same ? first->width : 0;
+    enum status status = picture_set_read(&c->reference, c->request->reference, &options, err);
+    if (status == STATUS_OK && c->reference.count < 2)
+        status = fail(err, STATUS_FORMAT, "%s: there is only one picture in this folder, and at least 2 are needed",
+                      c->request->reference);
+    return status == STATUS_OK ? embed(lab, &c->reference, "reference", err) : status;
+}
+
+static enum status embed_prompts(struct laboratory *lab, struct error *err)
+{
+    struct comparison *c = lab->c;
+    const size_t width = clip_pair_width(lab->pair), bytes = (size_t)c->prompt_count * width * sizeof(float);
+    if (c->prompt_count == 0) return STATUS_OK;
+    lab->prompts = arena_alloc(&c->memory, bytes);
+    enum status status = lab->prompts ? STATUS_OK : fail_no_memory(err, "directions of prompts", bytes);
+    for (int i = 0; i < c->prompt_count && status == STATUS_OK; i++) {
+        size_t left_out = 0;
+        status = clip_pair_embed_text(lab->pair, c->prompts[i], lab->prompts + (size_t)i * width, &left_out, err);
+        if (status == STATUS_OK && left_out > 0)
+            status = compare_warn(c, err, "prompt %d is too long for the CLIP model: its last %zu tokens are not read",
+                                  i + 1, left_out);
+    }
+    return status;
+}
+
+static enum status take(struct laboratory *lab, struct entrant *entrant, struct error *err)
+{
+    struct comparison *c = lab->c;
+    struct measures_input in = {.seed = c->request->seed, .watch = &lab->watch};
+    in.pictures = picture_set_features(&entrant->set);
+    in.pictures.name = entrant->name;
+    in.pixels = picture_set_pixels(&entrant->set);
+    in.pixels.name = entrant->name;
+    if (c->reference.count > 0) {
+        in.reference = in.training = picture_set_features(&c->reference);
+        if (c->reference.side_x == entrant->width && c->reference.side_y == entrant->height)
+            in.training_pixels = picture_set_pixels(&c->reference);
+    }
+    int32_t *prompt_of = arena_alloc(&c->memory, (size_t)entrant->set.count * sizeof *prompt_of);
+    if (!prompt_of) return fail_no_memory(err, "numbers of prompts", (size_t)entrant->set.count * sizeof *prompt_of);
+    bool all = c->prompt_count > 0;
+    for (int64_t i = 0; i < entrant->set.count; i++) {
+        prompt_of[i] = entrant->shots[i].prompt_row;
+        all = all && prompt_of[i] >= 0;
+    }
+    if (all) {
+        const int64_t width = (int64_t)clip_pair_width(lab->pair);
+        in.prompts = (struct features){lab->prompts, c->prompt_count, width, "the prompts"};
+        in.prompt_of = prompt_of;
+    }
+    const enum status status = measures_take(&entrant->measures, &in, err);
+    if (status == STATUS_OK) compare_verdicts(&entrant->verdicts, &entrant->measures);
+    return status;
+}
+
+static enum status measure_all(struct laboratory *lab, struct error *err)
+{
+    struct comparison *c = lab->c;
+    enum status status = open_network(lab, err);
+    for (int i = 0; i < c->count && status == STATUS_OK; i++)
+        status = embed(lab, &c->entrants[i].set, c->entrants[i].name, err);
+    if (status == STATUS_OK) status = read_reference(lab, err);
+    if (status == STATUS_OK) status = embed_prompts(lab, err);
+    for (int i = 0; i < c->count && status == STATUS_OK; i++) status = take(lab, &c->entrants[i], err);
+    return status;
+}
+
+enum status compare_measure(struct comparison *c, struct error *err)
+{
+    struct laboratory lab = {.c = c, .observer = {.watch = c->watch}};
+    lab.watch = (struct measures_watch){&lab.observer, on_cancelled, on_progress};
+    const enum status status = measure_all(&lab, err);
+    clip_pair_close(lab.pair);
+    if (lab.backend) lab.backend->f->close(lab.backend);
+    return status;
+}

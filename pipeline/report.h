@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a comparison leaves behind in its folder:
+ *
+ *     grid.png       the same prompt and seed in a row, a column for each of the compared
+ *     report.json    every figure; the same for the same request, but for its member "times"
+ *     report.html    one page that needs nothing beside it
+ */
+#ifndef PIPELINE_REPORT_H
+#define PIPELINE_REPORT_H
+
+#include "pipeline/compare.h"
+
+#include <jansson.h>
+
+/* Writes all three. *json: the text of report.json, freed by the caller with memory_free. */
+MUST_CHECK enum status report_write(const struct comparison *c, char **json, struct error *err);
+
+/* The figures, with "times" last. */
+MUST_CHECK enum status report_json(const struct comparison *c, json_t **out, struct error *err);
+MUST_CHECK enum status report_grid(const struct comparison *c, struct image *out, struct error *err);
+
+/* Rows of the grid: pairs of prompt and seed, as shots of the first entrant. */
+enum { REPORT_GRID_ROWS = 16 };
+int report_grid_rows(const struct comparison *c, int shots[REPORT_GRID_ROWS]);
+/* The entrant's picture of the same prompt and seed, or of the same place where there are none; -1: it has none. */
+int report_partner(const struct comparison *c, int entrant, int shot);
+/* The picture as RGB, its longer side at most so many pixels. */
+MUST_CHECK enum status report_shot(const struct entrant *entrant, int shot, int most, struct image *out,
+                                   struct error *err);
+
+/* A text that grows; `failed` sticks when there is no memory. */
+struct page {
+    char *text; /* owned; ends with NUL */
+    size_t length, capacity;
+    bool failed;
+};
+void page_put(struct page *page, const char *text);
+void page_format(struct page *page, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Text from outside: what HTML would obey is written as entities, what is not UTF-8 as U+FFFD. */
+void page_text(struct page *page, const char *text);
+/* A picture as a data URI in an img element; side: of its longer side on the page, in CSS pixels. */
+void page_picture(struct page *page, const struct image *image, int side, const char *alt);
+void page_clear(struct page *page);
+
+/* The page without its sheet of styles. */
+void report_page(struct page *page, const struct comparison *c);
+extern const char report_style[];
+
+#endif
