@@ -7,11 +7,12 @@
 
 #include "core/io/dataset.h"
 #include "core/io/quote.h"
+#include "core/nn/exchange.h"
 #include "pipeline/api.h"
 #include "pipeline/kind.h"
 #include "pipeline/training_loop.h"
 
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct training_family *const families[] = {
@@ -102,7 +103,7 @@ static enum status open_init(struct training *t, struct error *err)
     return status;
 }
 
-static enum status open_training(struct training *t, struct error *err)
+static enum status open_own(struct training *t, struct error *err)
 {
     enum status status = check_options(t, err);
     if (status == STATUS_OK) status = training_find_state(t, err);
@@ -118,6 +119,34 @@ static enum status open_training(struct training *t, struct error *err)
     return status == STATUS_OK ? training_open_records(t, err) : status;
 }
 
+/* All machines must be about the same thing, or their gradients have nothing to do with each other. */
+static enum status agree(struct training *t, struct error *err)
+{
+    const int64_t numbers[] = {t->step, t->loop->picture_count};
+    char *settings = NULL;
+    json_t *object = training_settings_json(t);
+    if (object) settings = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(object);
+    enum status status = settings ? STATUS_OK : fail_no_memory(err, "a training", sizeof numbers);
+    status = exchange_settle(t->exchange, status, err);
+    if (status == STATUS_OK)
+        status = exchange_agree(t->exchange, "the training's settings", settings, strlen(settings), err);
+    if (status == STATUS_OK)
+        status = exchange_agree(t->exchange, "the step and the number of pictures", numbers, sizeof numbers, err);
+    free(settings); /* library: jansson's */
+    return status;
+}
+
+static enum status open_training(struct training *t, struct error *err)
+{
+    enum status status = exchange_open(&t->exchange, err);
+    if (status != STATUS_OK) return status;
+    t->rank = exchange_rank(t->exchange);
+    t->ranks = exchange_size(t->exchange);
+    status = exchange_settle(t->exchange, open_own(t, err), err);
+    return status == STATUS_OK ? agree(t, err) : status;
+}
+
 static void close_training(struct training *t)
 {
     struct training_loop *loop = t->loop;
@@ -128,6 +157,7 @@ static void close_training(struct training *t)
     checkpoint_close(loop->init);
     checkpoint_close(loop->saved);
     json_decref(loop->config);
+    exchange_close(t->exchange);
     arena_clear(&loop->memory);
 }
 
@@ -135,21 +165,28 @@ static void close_training(struct training *t)
 
 enum status training_update(struct training *t, struct trainer *trainer, float factor, struct error *err)
 {
+    struct optimiser *o = trainer->optimiser;
+    const enum status status = exchange_sum(t->exchange, STATUS_OK, o->gradient, o->count, err);
+    t->loop->all_failed = status != STATUS_OK;
+    if (status != STATUS_OK) return status;
     return trainer_step(trainer, factor * learning_rate_at(&t->settings.rate, t->step), NULL, err);
 }
 
 /* The checkpoint first: the result can be made from it. */
 static enum status save(struct training *t, struct error *err)
 {
-    if (t->rank != 0) return STATUS_OK;
-    const enum status status = training_write_state(t, err);
-    return status == STATUS_OK ? t->family->save(t, t->out, err) : status;
+    enum status status = STATUS_OK;
+    if (t->rank == 0) status = training_write_state(t, err);
+    if (t->rank == 0 && status == STATUS_OK) status = t->family->save(t, t->out, err);
+    return exchange_settle(t->exchange, status, err);
 }
 
 static enum status step(struct training *t, struct error *err)
 {
     const double start = api_clock();
-    const enum status status = t->family->step(t, err);
+    enum status status = t->family->step(t, err);
+    /* The others are on their way to the next exchange, and learn there what has happened here. */
+    if (status != STATUS_OK && !t->loop->all_failed) status = exchange_settle(t->exchange, status, err);
     if (status != STATUS_OK) return status;
     t->step++;
     return training_record(t, api_clock() - start, err);
@@ -160,6 +197,18 @@ static bool is_due(const struct training *t, int64_t every)
     return every > 0 && t->step > 0 && (t->step % every == 0 || t->step == t->settings.steps);
 }
 
+/* What a step leaves to do. A training that is stopped is saved, and the sentence about that is its end. */
+static enum status after_step(struct training *t, bool stopped, struct error *err)
+{
+    const struct training_settings *s = &t->settings;
+    enum status status = STATUS_OK;
+    if (stopped || is_due(t, s->save_every)) status = save(t, err);
+    if (status == STATUS_OK && !stopped && is_due(t, s->sheet_every)) status = training_write_sheet(t, err);
+    if (status != STATUS_OK || !stopped) return status;
+    return fail(err, STATUS_CANCELLED, "stopped after step %lld of %lld; --resume goes on from there",
+                (long long)t->step, (long long)s->steps);
+}
+
 static enum status run(struct training *t, struct error *err)
 {
     const struct training_settings *s = &t->settings;
@@ -167,21 +216,13 @@ static enum status run(struct training *t, struct error *err)
     enum status status = STATUS_OK;
     loop->started = api_clock();
     loop->first_step = loop->recorded = t->step;
-    if (t->step >= s->steps) {
-        watch_note(t->watch, "all of the %lld steps are done already; more of them may be asked for",
-                   (long long)s->steps);
-        return t->family->save(t, t->out, err);
-    }
+    if (t->step >= s->steps)
+        watch_note(t->watch, "all of the %lld steps are done already; --steps asks for more", (long long)s->steps);
     while (t->step < s->steps && status == STATUS_OK) {
+        bool stopped = false;
         status = step(t, err);
-        const bool stopped = status == STATUS_OK && watch_check(t->watch, err) != STATUS_OK;
-        if (status == STATUS_OK && (stopped || is_due(t, s->save_every))) {
-            struct error why = {0};
-            status = save(t, &why);
-            if (status != STATUS_OK) *err = why;
-        }
-        if (status == STATUS_OK && !stopped && is_due(t, s->sheet_every)) status = training_write_sheet(t, err);
-        if (status == STATUS_OK && stopped) status = err->status;
+        if (status == STATUS_OK) status = training_ask_stop(t, &stopped, err);
+        if (status == STATUS_OK) status = after_step(t, stopped, err);
     }
     return status;
 }

@@ -59,6 +59,7 @@ struct training_loop {
     int64_t picture_count; /* how many they are */
     uint64_t reserved;     /* bytes of memory that are spoken for */
     struct training_losses losses;
+    bool all_failed;                 /* an exchange has failed, on all machines alike */
     double started, stepping;        /* when the run began; seconds of steps since the last record */
     int64_t first_step, recorded;    /* of this run; of the last record */
     char stem[TRAINING_PATH_BYTES];  /* of all files: the result's path without its ending */
@@ -100,6 +101,9 @@ MUST_CHECK enum status training_write_state(struct training *t, struct error *er
 MUST_CHECK enum status training_open_records(struct training *t, struct error *err);
 /* After a step that took so many seconds. */
 MUST_CHECK enum status training_record(struct training *t, double seconds, struct error *err);
+/* Does the caller of any machine want to stop? */
+MUST_CHECK enum status training_ask_stop(struct training *t, bool *stopped, struct error *err);
+/* A sheet of samples and the curves of the losses. */
 MUST_CHECK enum status training_write_sheet(struct training *t, struct error *err);
 
 /* ---- training_draw.c ---- */

@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L /* open, write */
 #include "core/io/file.h"
 #include "core/io/quote.h"
+#include "core/nn/exchange.h"
 #include "pipeline/api.h"
 #include "pipeline/training_loop.h"
 
@@ -111,17 +112,33 @@ static enum status log_record(const struct training *t, const struct limn_train_
 
 /* ---- records ---- */
 
-/* Means since the last record. */
-static enum status average(const struct training *t, double values[TRAINING_LOSSES], struct error *err)
+/* Means since the last record, of all machines together where the record is logged. */
+static enum status average(const struct training *t, bool logged, double values[TRAINING_LOSSES], struct error *err)
 {
     const struct training_losses *l = &t->loop->losses;
+    float shares[TRAINING_LOSSES];
     for (int i = 0; i < l->count; i++) values[i] = l->times[i] > 0 ? l->sum[i] / (double)l->times[i] : 0;
+    if (logged && t->ranks > 1) {
+        for (int i = 0; i < l->count; i++) shares[i] = (float)(values[i] / t->ranks);
+        const enum status status = exchange_sum(t->exchange, STATUS_OK, shares, l->count, err);
+        if (status != STATUS_OK) return status;
+        for (int i = 0; i < l->count; i++) values[i] = (double)shares[i];
+    }
     for (int i = 0; i < l->count; i++)
         if (!isfinite(values[i]))
             return fail(err, STATUS_ARGUMENT,
                         "the %s of step %lld is not finite; a smaller learning rate or clipping may help", l->names[i],
                         (long long)t->step);
     return STATUS_OK;
+}
+
+enum status training_ask_stop(struct training *t, bool *stopped, struct error *err)
+{
+    struct error why = {0};
+    float wish = watch_check(t->watch, &why) != STATUS_OK;
+    const enum status status = t->ranks > 1 ? exchange_sum(t->exchange, STATUS_OK, &wish, 1, err) : STATUS_OK;
+    *stopped = wish > 0;
+    return status;
 }
 
 enum status training_record(struct training *t, double seconds, struct error *err)
@@ -132,7 +149,7 @@ enum status training_record(struct training *t, double seconds, struct error *er
     loop->stepping += seconds;
     const bool logged = t->step % s->log_every == 0 || t->step == s->steps;
     double values[TRAINING_LOSSES];
-    enum status status = average(t, values, err);
+    enum status status = average(t, logged, values, err);
     if (status != STATUS_OK) return status;
     const double now = api_clock() - loop->started, done = (double)(t->step - loop->first_step);
     const struct limn_train_record record = {
@@ -158,9 +175,10 @@ enum status training_record(struct training *t, double seconds, struct error *er
     return status;
 }
 
-enum status training_write_sheet(struct training *t, struct error *err)
+/* ---- sheets ---- */
+
+static enum status write_samples(struct training *t, struct error *err)
 {
-    if (t->rank != 0 || !t->family->sample) return STATUS_OK;
     char path[TRAINING_PATH_BYTES + 32];
     struct image sheet = {0};
     enum status status = t->family->sample(t, &sheet, err);
@@ -168,4 +186,11 @@ enum status training_write_sheet(struct training *t, struct error *err)
     if (status == STATUS_OK) status = image_write(&sheet, path, NULL, err);
     image_clear(&sheet);
     return status;
+}
+
+enum status training_write_sheet(struct training *t, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (t->rank == 0 && t->family->sample) status = write_samples(t, err);
+    return exchange_settle(t->exchange, status, err);
 }
