@@ -103,7 +103,7 @@ static enum status take_kernels(struct measures *m, const struct measures_input 
     f->ideal = 0;
     if (isnan(kid.error))
         caution(f, "2 pictures of a set are too few for a standard error");
-    else if (fabs(kid.unbiased) < 2 * kid.error)
+    else if (kid.unbiased < 2 * kid.error)
         caution(f, "cannot be told from 0, where both sets are alike: the standard error is %.2g", kid.error);
     f = set(m, MEASURE_CMMD, cmmd.biased, cmmd.error);
     f->ideal = cmmd.biased - cmmd.unbiased;

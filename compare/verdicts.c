@@ -113,7 +113,7 @@ static void judge_distance(struct verdicts *v, const struct measures *m)
             value(m, MEASURE_FID), m->reference_spread);
     const struct figure *kid = &m->figure[MEASURE_KID];
     if (!kid->known || isnan(kid->error)) return;
-    if (fabs(kid->value) < 2 * kid->error && m->count >= FEW)
+    if (kid->value < 2 * kid->error && m->count >= FEW)
         say(v, VERDICT_GOOD, MEASURE_KID, "KID cannot tell it from the reference: %.2g, standard error %.2g",
             kid->value, kid->error);
     else if (kid->value > 3 * kid->error)
@@ -171,6 +171,8 @@ static void judge_copies(struct verdicts *v, const struct measures *m)
     const bool by_pixels = known(m, MEASURE_COPIES_PIXELS) && (same_pixels > 0 || m->copies_pixels > m->copies);
     const enum measure measure = by_pixels ? MEASURE_COPIES_PIXELS : MEASURE_COPIES;
     if (!known(m, measure)) return;
+    /* One picture over and over is near to or far from the training set as one, not as many. */
+    const bool varied = 2 * value(m, MEASURE_DISTINCT) > (double)m->count;
     const int64_t same = by_pixels ? same_pixels : m->nearest_pixels_distance ? 0 : same_features;
     const int64_t near = by_pixels ? m->copies_pixels : m->copies;
     if (same > 0)
@@ -181,7 +183,7 @@ static void judge_copies(struct verdicts *v, const struct measures *m)
             "copies its training set: %lld of %lld pictures are nearer to a training picture than 99%% of those are "
             "to each other",
             (long long)near, n);
-    else if (known(m, MEASURE_COPYING_Z) && value(m, MEASURE_COPYING_Z) < -3)
+    else if (known(m, MEASURE_COPYING_Z) && value(m, MEASURE_COPYING_Z) < -3 && varied)
         say(v, VERDICT_DOUBT, MEASURE_COPYING_Z,
             "keeps close to its training set: nearer than the training pictures are to each other, by %.1f standard "
             "deviations",
