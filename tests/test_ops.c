@@ -7,6 +7,7 @@
  */
 #include "core/cpu/kernels.h"
 #include "core/tensor/plan.h"
+#include "tests/support/cases.h"
 #include "tests/support/naive.h"
 
 #include <math.h>
@@ -18,27 +19,10 @@
 
 #include <cmocka.h>
 
-enum { BATCH = 3, GUARD_BYTES = 256, POISON = 0xff, TABLES = 2, POOLS = 3 };
+enum { GUARD_BYTES = 256, POISON = 0xff, TABLES = 2, POOLS = 3 };
 
 static const char *const table_names[TABLES] = {"reference", "best"};
 static const int pool_sizes[POOLS] = {1, 2, 5};
-static const int64_t awkward[] = {1, 3, 7, 17, 31, 33, 65};
-enum { AWKWARD = sizeof awkward / sizeof *awkward };
-
-/* What a case is made of; each builder uses the parts it needs. */
-struct spec {
-    int64_t H, W, C, O; /* rows or pixels, and channels in and out */
-    int64_t S;          /* keys of an attention, rows of a table */
-    int kernel, stride, axis, kind;
-    struct padding pad;
-    enum unary act;
-    int residual; /* 0 none, 1 the result's shape, 2 a row a picture */
-    bool bias, causal, flag;
-    enum dtype dtype; /* of weights */
-    bool alone;       /* the first dimension is no batch */
-};
-
-typedef struct node *builder(struct graph *g, int64_t B, const struct spec *s);
 
 struct fixture {
     struct cpu_kernels tables[TABLES];
@@ -46,69 +30,13 @@ struct fixture {
     int cases; /* one after the other, they run with the second and the third pool */
 };
 
-/* ---- values ---- */
-
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
-/* A leaf's name says what its values are like. */
-static float draw(const char *name, uint64_t i)
-{
-    const float u = (float)(mix((uint64_t)name[0] * 0x9E3779B97F4A7C15u + i) >> 40) * 0x1p-23f - 1.0f;
-    if (strcmp(name, "positive") == 0) return fabsf(u) + 0.1f;
-    if (strcmp(name, "shifted") == 0) return u + 50;
-    if (strcmp(name, "loud") == 0) return u * 8;
-    return u;
-}
-
-struct value {
-    void *stored;  /* as the kernel gets it */
-    double *exact; /* the same as doubles */
-    size_t bytes;
-};
-
-static struct value make_value(const struct node *leaf, int64_t ids)
-{
-    const int64_t n = shape_count(leaf->shape);
-    struct value v = {.bytes = (size_t)n * dtype_bytes(leaf->dtype)};
-    v.stored = test_malloc(v.bytes);
-    v.exact = test_malloc((size_t)n * sizeof *v.exact);
-    for (int64_t i = 0; i < n; i++) {
-        float f = draw(leaf->name, (uint64_t)i);
-        if (leaf->dtype == DTYPE_I32) {
-            f = (float)(mix((uint64_t)i) % (uint64_t)ids);
-            ((int32_t *)v.stored)[i] = (int32_t)f;
-        } else {
-            void *at = (char *)v.stored + (size_t)i * dtype_bytes(leaf->dtype);
-            dtype_from_f32(at, leaf->dtype, &f, 1);
-            dtype_to_f32(&f, at, leaf->dtype, 1);
-        }
-        v.exact[i] = (double)f;
-    }
-    return v;
-}
-
-static void print_case(const struct node *node)
-{
-    char text[SHAPE_TEXT_BYTES];
-    print_message("%s -> %s, operands", op_name(node->op), shape_text(node->shape, text));
-    for (int i = 0; i < node->inputs; i++)
-        if (node->input[i])
-            print_message(" %s %s", dtype_name(node->input[i]->dtype), shape_text(node->input[i]->shape, text));
-    print_message("\n");
-}
-
 /* ---- running one node ---- */
 
 static void check_guard(const unsigned char *guard, const char *what, const struct node *node)
 {
     for (int i = 0; i < GUARD_BYTES; i++)
         if (guard[i] != POISON) {
-            print_case(node);
+            case_print(node);
             fail_msg("the kernel wrote behind %s", what);
         }
 }
@@ -140,97 +68,65 @@ static float *run_node(const struct node *node, const void *const in[], const st
     return result;
 }
 
-static void check_same(const struct node *node, const float *got, const float *want, int64_t n, const char *table,
-                       const char *what, int number)
-{
-    if (memcmp(got, want, (size_t)n * sizeof *got) == 0) return;
-    print_case(node);
-    int64_t at = 0;
-    while (memcmp(&got[at], &want[at], sizeof *got) == 0) at++;
-    fail_msg("%s kernel, %s %d: element %lld is %a and was %a", table, what, number, (long long)at, (double)got[at],
-             (double)want[at]);
-}
-
-static void check_near(const struct node *node, const float *got, const double *want, const char *table)
-{
-    const int64_t n = shape_count(node->shape);
-    double largest = 0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(want[i]));
-    const bool by_element = node->op == OP_UNARY || node->op == OP_GEGLU || node->op == OP_BINARY;
-    const double allowed = (by_element ? 1e-6 : 1e-5) * fmax(largest, 1e-3);
-    for (int64_t i = 0; i < n; i++) {
-        if (fabs((double)got[i] - want[i]) <= allowed) continue;
-        print_case(node);
-        fail_msg("%s kernel: element %lld is %.9g and should be %.9g (%.1e off, %.1e allowed)", table, (long long)i,
-                 (double)got[i], want[i], fabs((double)got[i] - want[i]), allowed);
-    }
-}
-
 /* ---- a case ---- */
 
-static void set_dtypes(const struct node *node, const struct spec *s)
-{
-    for (int i = 0; i < node->inputs; i++)
-        if (node->input[i] && node->input[i]->op == OP_PARAM && i == 1 && s->dtype != DTYPE_COUNT)
-            node->input[i]->dtype = s->dtype;
-}
-
 /* Picture i of the batch by itself must have the bits it has in the batch's result. */
-static void check_batch(const struct fixture *f, builder *build, const struct spec *s, const struct value *values,
-                        const float *whole, int table)
+static void check_batch(const struct fixture *f, case_builder *build, const struct case_spec *s,
+                        const struct case_value *values, const float *whole, int table)
 {
     struct graph g = {0};
     const struct node *one = build(&g, 1, s);
     assert_int_equal(g.error.status, STATUS_OK);
-    set_dtypes(one, s);
+    case_set_dtypes(one, s);
     const int64_t n = shape_count(one->shape);
-    for (int64_t b = 0; b < BATCH; b++) {
+    for (int64_t b = 0; b < CASE_BATCH; b++) {
         const void *in[NODE_MAX_INPUTS] = {0};
         for (int i = 0; i < one->inputs; i++) {
             const bool shared = !one->input[i] || one->input[i]->op == OP_PARAM;
             if (one->input[i])
-                in[i] = (const char *)values[i].stored + (shared ? 0 : (size_t)b * values[i].bytes / BATCH);
+                in[i] = (const char *)values[i].stored + (shared ? 0 : (size_t)b * values[i].bytes / CASE_BATCH);
         }
         float *got = run_node(one, in, &f->tables[table], f->pools[1], -1);
-        check_same(one, got, whole + b * n, n, table_names[table], "alone as picture", (int)b);
+        case_check_same(one, got, whole + b * n, n, table_names[table], "alone as picture", (int)b);
         test_free(got);
     }
     graph_clear(&g);
 }
 
-static void check_table(const struct fixture *f, builder *build, const struct spec *s, const struct node *node,
-                        const struct value *values, const double *want, int table)
+static void check_table(const struct fixture *f, case_builder *build, const struct case_spec *s,
+                        const struct node *node, const struct case_value *values, const double *want, int table)
 {
     const void *in[NODE_MAX_INPUTS] = {0};
     for (int i = 0; i < node->inputs; i++) in[i] = values[i].stored;
     const int64_t n = shape_count(node->shape);
     float *first = run_node(node, in, &f->tables[table], f->pools[0], -1);
-    check_near(node, first, want, table_names[table]);
+    case_check_near(node, first, want, table_names[table]);
     const int p = 1 + f->cases % (POOLS - 1);
     float *again = run_node(node, in, &f->tables[table], f->pools[p], -1);
-    check_same(node, again, first, n, table_names[table], "threads", pool_sizes[p]);
+    case_check_same(node, again, first, n, table_names[table], "threads", pool_sizes[p]);
     test_free(again);
     for (int i = 0; i < node->inputs; i++) {
         if (!node->input[i] || !plan_overwrites(node, i)) continue;
         float *over = run_node(node, in, &f->tables[table], f->pools[1], i);
-        check_same(node, over, first, n, table_names[table], "written over operand", i);
+        case_check_same(node, over, first, n, table_names[table], "written over operand", i);
         test_free(over);
     }
     if (!s->alone) check_batch(f, build, s, values, first, table);
     test_free(first);
 }
 
-static void check(struct fixture *f, builder *build, struct spec s)
+static void check(void *context, case_builder *build, struct case_spec s)
 {
+    struct fixture *f = context;
     struct graph g = {0};
-    const struct node *node = build(&g, BATCH, &s);
+    const struct node *node = build(&g, CASE_BATCH, &s);
     if (g.error.status != STATUS_OK) fail_msg("%s", g.error.text);
-    set_dtypes(node, &s);
-    struct value values[NODE_MAX_INPUTS] = {{0}};
+    case_set_dtypes(node, &s);
+    struct case_value values[NODE_MAX_INPUTS] = {{0}};
     const double *exact[NODE_MAX_INPUTS] = {0};
     for (int i = 0; i < node->inputs; i++) {
         if (!node->input[i]) continue;
-        values[i] = make_value(node->input[i], s.S);
+        values[i] = case_value_make(node->input[i], s.S);
         exact[i] = values[i].exact;
     }
     double *want = test_malloc((size_t)shape_count(node->shape) * sizeof *want);
@@ -240,423 +136,20 @@ static void check(struct fixture *f, builder *build, struct spec s)
     test_free(want);
     for (int i = 0; i < node->inputs; i++) {
         if (!node->input[i]) continue;
-        test_free(values[i].stored);
-        test_free(values[i].exact);
+        case_value_clear(&values[i]);
     }
     graph_clear(&g);
 }
 
-/* ---- builders ---- */
-
-static struct node *input(struct graph *g, const char *name, struct shape shape)
-{
-    return graph_input(g, name, DTYPE_F32, shape);
-}
-
-static struct node *param(struct graph *g, const char *name, struct shape shape)
-{
-    return graph_param(g, name, PARAM_PLAIN, shape);
-}
-
-/* What fusion would have set. */
-static struct node *fused(struct graph *g, struct node *product, int64_t B, const struct spec *s)
-{
-    struct shape shape = product->shape;
-    product->as.gemm.act = s->act;
-    if (s->residual == 0) return product;
-    for (int i = 1; i < shape.rank - 1 && s->residual == 2; i++) shape.dim[i] = 1;
-    shape.dim[0] = B;
-    product->input[3] = input(g, "residual", shape);
-    product->inputs = 4;
-    return product;
-}
-
-static struct node *build_linear(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct node *x = input(g, "x", s->H ? SHAPE(B, s->H, s->C) : SHAPE(B, s->C));
-    struct node *bias = s->bias ? param(g, "bias", SHAPE(s->O)) : NULL;
-    return fused(g, graph_linear(g, x, param(g, "w", SHAPE(s->O, s->C)), bias), B, s);
-}
-
-static struct node *build_conv(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct node *x = input(g, "x", SHAPE(B, s->H, s->W, s->C));
-    struct node *w = param(g, "w", SHAPE(s->O, s->kernel, s->flag ? 1 : s->kernel, s->C));
-    struct node *bias = s->bias ? param(g, "bias", SHAPE(s->O)) : NULL;
-    return fused(g, graph_conv2d(g, x, w, bias, (struct conv){s->stride, s->pad}), B, s);
-}
-
-static struct node *build_conv_transpose(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct node *x = input(g, "x", SHAPE(B, s->H, s->W, s->C));
-    struct node *w = param(g, "w", SHAPE(s->C, s->kernel, s->kernel, s->O));
-    struct node *bias = s->bias ? param(g, "bias", SHAPE(s->O)) : NULL;
-    return graph_conv2d_transpose(g, x, w, bias, (struct conv){s->stride, s->pad});
-}
-
-static struct node *build_matmul(struct graph *g, int64_t B, const struct spec *s)
-{
-    const bool ta = s->kind & 1, tb = s->kind & 2;
-    struct node *a = input(g, "a", ta ? SHAPE(B, s->C, s->H) : SHAPE(B, s->H, s->C));
-    struct node *b = input(g, "b", tb ? SHAPE(B, s->O, s->C) : SHAPE(B, s->C, s->O));
-    return graph_matmul(g, a, b, ta, tb);
-}
-
-static struct node *build_attention(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct node *q = input(g, s->flag ? "loud" : "q", SHAPE(B, s->H, s->C * s->kind));
-    struct node *k = input(g, "k", SHAPE(B, s->S, s->C * s->kind)), *v = input(g, "v", k->shape);
-    return graph_attention(g, q, k, v, (struct attention){.heads = s->kind, .causal = s->causal});
-}
-
-static struct node *build_norm(struct graph *g, int64_t B, const struct spec *s)
-{
-    const int64_t C = s->kind == OP_GROUP_NORM ? s->C * s->O : s->C;
-    struct node *x = input(g, s->flag ? "shifted" : "x", s->W ? SHAPE(B, s->H, s->W, C) : SHAPE(B, s->H, C));
-    struct node *w = s->bias ? param(g, "weight", SHAPE(C)) : NULL, *b = s->bias ? param(g, "bias", SHAPE(C)) : NULL;
-    if (s->kind == OP_LAYER_NORM) return graph_layer_norm(g, x, w, b, 1e-5f);
-    if (s->kind == OP_GROUP_NORM)
-        return graph_group_norm(g, x, w, b, (struct norm){.groups = (int)s->O, .eps = 1e-5f, .act = s->act});
-    struct node *mean = param(g, "mean", SHAPE(C)), *variance = param(g, "positive", SHAPE(C));
-    return graph_batch_norm(g, x, w, b, mean, variance, 1e-5f);
-}
-
-static struct node *build_element(struct graph *g, int64_t B, const struct spec *s)
-{
-    const bool positive = s->kind == UNARY_LOG || s->kind == UNARY_SQRT;
-    struct node *x = input(g, positive ? "positive" : s->flag ? "loud" : "x", SHAPE(B, s->H, s->C));
-    if (s->kind == -1) return graph_scale(g, x, 1.75f, -0.5f);
-    if (s->kind == -2) return graph_geglu(g, x);
-    if (s->kind == -3) return graph_softmax(g, x, s->axis);
-    if (s->kind == UNARY_LEAKY_RELU) return graph_leaky_relu(g, x, 0.2f);
-    return graph_unary(g, x, (enum unary)s->kind);
-}
-
-/* `axis` tells, by its bits, in which dimensions a is 1, and above them those of b. */
-static struct node *build_binary(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct shape a = SHAPE(B, s->H, s->W, s->C), b = a;
-    for (int i = 0; i < 4; i++) {
-        if (s->axis >> i & 1) a.dim[i] = 1;
-        if (s->axis >> (4 + i) & 1) b.dim[i] = 1;
-    }
-    /* A picture alone has its own row of a batch, but all of what is repeated over the batch. */
-    struct node *x = a.dim[0] == B ? input(g, "x", a) : param(g, "x", a);
-    struct node *y = b.dim[0] == B ? input(g, "positive", b) : param(g, "positive", b);
-    return graph_binary(g, (enum binary)s->kind, x, y);
-}
-
-static struct node *build_embedding(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct node *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(B, s->H));
-    return graph_embedding(g, ids, param(g, "table", SHAPE(s->S, s->C)));
-}
-
-static struct node *build_resize(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct node *x = input(g, "x", SHAPE(B, s->H, s->W, s->C));
-    return s->kind ? graph_average_pool(g, x, s->kernel, s->stride) : graph_upsample(g, x, s->stride);
-}
-
-static struct node *build_concat(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct shape shape = SHAPE(B, s->H, s->W, s->C);
-    struct node *a = input(g, "a", shape);
-    shape.dim[s->axis] = s->axis ? s->O : B;
-    return graph_concat(g, a, input(g, "b", shape), s->axis);
-}
-
-static struct node *build_slice(struct graph *g, int64_t B, const struct spec *s)
-{
-    struct node *x = input(g, "x", SHAPE(B, s->H, s->W, s->C));
-    const int64_t extent = x->shape.dim[s->axis], start = extent / 3;
-    return graph_slice(g, x, s->axis, start, extent - start - (extent > 3));
-}
-
-static struct node *build_permute(struct graph *g, int64_t B, const struct spec *s)
-{
-    int order[4] = {s->kind & 3, s->kind >> 2 & 3, s->kind >> 4 & 3, s->kind >> 6 & 3};
-    return graph_permute(g, input(g, "x", SHAPE(B, s->H, s->W, s->C)), order);
-}
-
-static struct node *build_reduce(struct graph *g, int64_t B, const struct spec *s)
-{
-    return graph_reduce(g, (enum reduce)s->kind, input(g, "x", SHAPE(B, s->H, s->W, s->C)), (unsigned)s->axis);
-}
-
-static struct node *build_reshape(struct graph *g, int64_t B, const struct spec *s)
-{
-    return graph_reshape(g, param(g, "w", SHAPE(B, s->H, s->C)), SHAPE(B * s->C, s->H));
-}
-
-static struct node *build_gradient(struct graph *g, int64_t B, const struct spec *s)
-{
-    const struct shape shape = s->W ? SHAPE(B, s->H, s->W, s->C) : SHAPE(B, s->C);
-    struct node *x = input(g, s->flag ? "shifted" : "positive", shape), *dy;
-    const int64_t tall = (s->H + s->pad.top + s->pad.bottom - s->kernel) / (s->stride ? s->stride : 1) + 1;
-    const int64_t wide = (s->W + s->pad.left + s->pad.right - s->kernel) / (s->stride ? s->stride : 1) + 1;
-    struct node *ids;
-    switch (s->kind) {
-    case OP_NORM_GRADIENT:
-        dy = input(g, "dy", x->shape);
-        return graph_norm_gradient(g, x, dy, (struct norm){.groups = s->axis, .eps = 1e-5f});
-    case OP_UNARY_GRADIENT:
-        dy = input(g, "dy", x->shape);
-        return graph_unary_gradient(g, x, dy, (enum unary)s->axis, 0.2f);
-    case OP_CONV2D_WEIGHT:
-        dy = input(g, "dy", SHAPE(B, tall, wide, s->O));
-        return graph_conv2d_weight(g, x, dy, s->kernel, s->kernel, (struct conv){s->stride, s->pad});
-    case OP_SCATTER:
-        ids = graph_input(g, "ids", DTYPE_I32, SHAPE(B, s->H));
-        return graph_scatter(g, ids, input(g, "rows", SHAPE(B, s->H, s->C)), s->S);
-    case OP_PAD: return graph_pad(g, x, s->axis, s->O, x->shape.dim[s->axis] + s->O + 2);
-    default: return graph_broadcast(g, input(g, "x", SHAPE(B, s->H, 1, s->flag ? 1 : s->C)), x->shape);
-    }
-}
-
 /* ---- tests ---- */
 
-/* Turns a counter into the options of a product, with cycles of lengths that share no factor. */
-static struct spec vary_product(struct spec s, int number)
-{
-    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
-    static const enum unary acts[] = {UNARY_NONE,       UNARY_SILU,      UNARY_NONE, UNARY_GELU,
-                                      UNARY_QUICK_GELU, UNARY_GELU_TANH, UNARY_RELU};
-    static const int residuals[] = {0, 1, 2, 0, 1};
-    s.dtype = dtypes[number % 3];
-    s.residual = s.H ? residuals[number % 5] : residuals[number % 2];
-    s.act = acts[number % 7];
-    s.bias = number % 4 != 0;
-    return s;
-}
-
-static void test_linear(void **state)
-{
-    int number = 0;
-    for (int h = -1; h < AWKWARD; h++)
-        for (int c = 0; c < AWKWARD; c++)
-            for (int o = 0; o < AWKWARD; o++) {
-                const struct spec s = {.H = h < 0 ? 0 : awkward[h], .C = awkward[c], .O = awkward[o]};
-                check(*state, build_linear, vary_product(s, number++));
-            }
-    static const int64_t large[][3] = {{77, 320, 200}, {256, 130, 257}, {1, 1000, 515}, {130, 40, 1030}, {500, 9, 16}};
-    for (int i = 0; i < 5; i++)
-        for (int j = 0; j < 3; j++) {
-            const struct spec s = {.H = large[i][0], .C = large[i][1], .O = large[i][2]};
-            check(*state, build_linear, vary_product(s, number++));
-        }
-}
-
-static void test_matmul(void **state)
-{
-    int number = 0;
-    for (int h = 0; h < AWKWARD; h++)
-        for (int c = 0; c < AWKWARD; c++)
-            for (int o = 0; o < AWKWARD; o++) {
-                const struct spec s = {
-                    .H = awkward[h], .C = awkward[c], .O = awkward[o], .kind = number++ % 4, .dtype = DTYPE_COUNT};
-                check(*state, build_matmul, s);
-            }
-}
-
-static int64_t pick(uint64_t *seed, const int64_t *list, int count)
-{
-    return list[mix(*seed += 0x9E3779B97F4A7C15u) % (uint64_t)count];
-}
-
-static void test_conv2d(void **state)
-{
-    static const int64_t kernels[] = {1, 1, 2, 3, 3, 3, 4, 5}, strides[] = {1, 1, 2, 3}, pads[] = {0, 1, 1, 2, 4};
-    uint64_t seed = 1;
-    for (int number = 0; number < 200; number++) {
-        struct spec s = {.H = pick(&seed, awkward, 5),
-                         .W = pick(&seed, awkward, 6),
-                         .C = pick(&seed, awkward, AWKWARD),
-                         .O = pick(&seed, awkward, AWKWARD),
-                         .kernel = (int)pick(&seed, kernels, 8),
-                         .stride = (int)pick(&seed, strides, 4)};
-        s.pad = PAD((int)pick(&seed, pads, 5));
-        if (number % 3 == 0) s.pad = (struct padding){.bottom = 1, .right = 1}; /* as in SD's VAE encoder */
-        s.flag = number % 11 == 0;
-        if (s.H + s.pad.top + s.pad.bottom < s.kernel || s.W + s.pad.left + s.pad.right < s.kernel) continue;
-        check(*state, build_conv, vary_product(s, number));
+#define X(name)                                                                                                        \
+    static void test_##name(void **state)                                                                              \
+    {                                                                                                                  \
+        cases_##name(check, *state);                                                                                   \
     }
-    const struct spec large[] = {{.H = 24, .W = 25, .C = 40, .O = 48, .kernel = 3, .stride = 1, .pad = PAD(1)},
-                                 {.H = 3, .W = 130, .C = 64, .O = 4, .kernel = 3, .stride = 1, .pad = PAD(1)},
-                                 {.H = 16, .W = 16, .C = 96, .O = 80, .kernel = 1, .stride = 1},
-                                 {.H = 33, .W = 31, .C = 32, .O = 33, .kernel = 3, .stride = 2, .pad = {0, 0, 1, 1}},
-                                 {.H = 8, .W = 8, .C = 320, .O = 40, .kernel = 3, .stride = 1, .pad = PAD(1)}};
-    for (int i = 0; i < 5; i++)
-        for (int j = 0; j < 2; j++) check(*state, build_conv, vary_product(large[i], i + 7 * j));
-}
-
-static void test_conv2d_transpose(void **state)
-{
-    static const int64_t kernels[] = {1, 2, 3, 4, 5}, strides[] = {1, 2, 2, 3};
-    uint64_t seed = 2;
-    for (int number = 0; number < 80; number++) {
-        struct spec s = {.H = pick(&seed, awkward, 4),
-                         .W = pick(&seed, awkward, 5),
-                         .C = pick(&seed, awkward, AWKWARD),
-                         .O = pick(&seed, awkward, AWKWARD),
-                         .kernel = (int)pick(&seed, kernels, 5),
-                         .stride = (int)pick(&seed, strides, 4)};
-        if (number % 2 && s.kernel > 2) s.pad = (struct padding){1, 1, number % 3 != 0, 1};
-        if (number % 5 == 0) s.pad.bottom = 1 - s.stride; /* rows that are added */
-        s = vary_product(s, number);
-        if ((s.H - 1) * s.stride + s.kernel <= 2 || (s.W - 1) * s.stride + s.kernel <= 2) continue;
-        check(*state, build_conv_transpose, s);
-    }
-    const struct spec large = {
-        .H = 33, .W = 31, .C = 24, .O = 40, .kernel = 4, .stride = 2, .pad = PAD(1), .dtype = DTYPE_F32};
-    check(*state, build_conv_transpose, large);
-}
-
-static void test_attention(void **state)
-{
-    static const int64_t widths[] = {1, 3, 8, 17, 40, 64, 65, 160};
-    int number = 0;
-    for (int t = 0; t < AWKWARD; t++)
-        for (int k = 0; k < AWKWARD; k++)
-            for (int w = 0; w < 8; w++) {
-                const struct spec s = {.H = awkward[t],
-                                       .S = awkward[k],
-                                       .C = widths[w],
-                                       .kind = 1 + number % 3,
-                                       .causal = number % 2 == 0,
-                                       .flag = number % 5 == 0,
-                                       .dtype = DTYPE_COUNT};
-                number++;
-                check(*state, build_attention, s);
-            }
-    const struct spec large = {.H = 300, .S = 290, .C = 40, .kind = 2, .dtype = DTYPE_COUNT};
-    check(*state, build_attention, large);
-    const struct spec text = {.H = 77, .S = 77, .C = 64, .kind = 2, .causal = true, .dtype = DTYPE_COUNT};
-    check(*state, build_attention, text);
-}
-
-static void test_norms(void **state)
-{
-    static const enum op kinds[] = {OP_GROUP_NORM, OP_LAYER_NORM, OP_BATCH_NORM};
-    int number = 0;
-    for (int k = 0; k < 3; k++)
-        for (int h = 0; h < AWKWARD; h++)
-            for (int c = 0; c < AWKWARD; c++) {
-                struct spec s = {.kind = (int)kinds[k], .H = awkward[h], .C = awkward[c], .dtype = DTYPE_COUNT};
-                s.O = 1 + number % 5;
-                s.W = number % 2 ? 3 : 0;
-                s.act = number % 3 == 0 ? UNARY_SILU : UNARY_NONE;
-                s.bias = k == 2 || number % 4 != 0;
-                s.flag = number % 7 == 0;
-                number++;
-                check(*state, build_norm, s);
-            }
-    const struct spec large = {.kind = OP_GROUP_NORM,
-                               .H = 70,
-                               .W = 61,
-                               .C = 10,
-                               .O = 32,
-                               .act = UNARY_SILU,
-                               .bias = true,
-                               .dtype = DTYPE_COUNT};
-    check(*state, build_norm, large);
-}
-
-static void test_elements(void **state)
-{
-    for (int kind = -3; kind < UNARY_COUNT; kind++)
-        for (int h = 0; h < AWKWARD; h += 3)
-            for (int c = 0; c < AWKWARD; c++) {
-                struct spec s = {.H = awkward[h], .C = awkward[c], .kind = kind, .dtype = DTYPE_COUNT};
-                s.flag = kind != UNARY_EXP && c % 2 == 0;
-                if (kind == -2) s.C *= 2;
-                s.axis = kind == -3 ? 1 + c % 2 : 0;
-                check(*state, build_element, s);
-            }
-    const struct spec first_axis = {.H = 7, .C = 5, .kind = -3, .axis = 0, .alone = true, .dtype = DTYPE_COUNT};
-    check(*state, build_element, first_axis);
-}
-
-static void test_binary(void **state)
-{
-    for (int kind = BINARY_ADD; kind <= BINARY_DIV; kind++)
-        for (int which = 0; which < 256; which++) {
-            if (which & which >> 4 & 15) continue; /* both 1: there is no such dimension then */
-            const struct spec s = {.H = 3,
-                                   .W = 5,
-                                   .C = which % 3 ? 17 : 33,
-                                   .axis = which,
-                                   .kind = kind,
-                                   .alone = which & 0x11,
-                                   .dtype = DTYPE_COUNT};
-            check(*state, build_binary, s);
-        }
-}
-
-static void test_embedding(void **state)
-{
-    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
-    for (int d = 0; d < 3; d++)
-        for (int h = 0; h < AWKWARD; h++)
-            for (int c = 0; c < AWKWARD; c++) {
-                const struct spec s = {.H = awkward[h], .C = awkward[c], .S = 1 + c * 9, .dtype = dtypes[d]};
-                check(*state, build_embedding, s);
-            }
-}
-
-static void test_moves(void **state)
-{
-    static const int orders[] = {0 | 1 << 2 | 2 << 4 | 3 << 6, 0 | 3 << 2 | 1 << 4 | 2 << 6,
-                                 0 | 2 << 2 | 3 << 4 | 1 << 6, 0 | 2 << 2 | 1 << 4 | 3 << 6,
-                                 0 | 1 << 2 | 3 << 4 | 2 << 6, 3 | 2 << 2 | 1 << 4 | 0 << 6,
-                                 1 | 0 << 2 | 3 << 4 | 2 << 6};
-    for (int h = 0; h < AWKWARD; h += 2)
-        for (int c = 0; c < AWKWARD; c++) {
-            struct spec s = {
-                .H = awkward[h], .W = 5, .C = awkward[c], .O = awkward[(c + h) % AWKWARD], .dtype = DTYPE_COUNT};
-            for (s.axis = 0; s.axis < 4; s.axis++) {
-                s.alone = s.axis == 0;
-                check(*state, build_concat, s);
-                check(*state, build_slice, s);
-            }
-            for (int i = 0; i < 7; i++) {
-                s.kind = orders[i];
-                s.alone = i >= 5;
-                check(*state, build_permute, s);
-            }
-            s.alone = true;
-            check(*state, build_reshape, s);
-        }
-}
-
-static void test_resize(void **state)
-{
-    for (int h = 0; h < 5; h++)
-        for (int c = 0; c < AWKWARD; c++)
-            for (int factor = 1; factor <= 3; factor++) {
-                struct spec s = {.H = awkward[h], .W = 7, .C = awkward[c], .stride = factor, .dtype = DTYPE_COUNT};
-                check(*state, build_resize, s);
-                s.kind = 1;
-                s.kernel = awkward[h] < 3 ? 1 : 1 + factor % 3;
-                check(*state, build_resize, s);
-            }
-}
-
-static void test_reduce(void **state)
-{
-    for (int kind = REDUCE_SUM; kind <= REDUCE_MAX; kind++)
-        for (int axes = 1; axes < 16; axes++)
-            for (int c = 0; c < AWKWARD; c += 2) {
-                const struct spec s = {.H = 5,
-                                       .W = 7,
-                                       .C = awkward[c],
-                                       .axis = axes,
-                                       .kind = kind,
-                                       .alone = axes & 1,
-                                       .dtype = DTYPE_COUNT};
-                check(*state, build_reduce, s);
-            }
-}
+CASES_MAP(X)
+#undef X
 
 static void test_embedding_refuses(void **state)
 {
@@ -667,7 +160,7 @@ static void test_embedding_refuses(void **state)
         for (int i = 0; i < 4; i++) {
             struct graph g = {0};
             struct node *ids = graph_input(&g, "ids", DTYPE_I32, SHAPE(1, 2));
-            const struct node *node = graph_embedding(&g, ids, param(&g, "table", SHAPE(5, 2)));
+            const struct node *node = graph_embedding(&g, ids, graph_param(&g, "table", PARAM_PLAIN, SHAPE(5, 2)));
             const int32_t values[] = {0, bad[i]};
             float out[4];
             struct error err = {0};
@@ -678,74 +171,6 @@ static void test_embedding_refuses(void **state)
             assert_non_null(strstr(err.text, "at place 1 is not in the embedding's table of 5 rows"));
             graph_clear(&g);
         }
-}
-
-static void test_gradients(void **state)
-{
-    for (int h = 0; h < 5; h++)
-        for (int c = 0; c < AWKWARD; c++) {
-            struct spec s = {
-                .H = awkward[h], .W = 5, .C = awkward[c], .O = c + 1, .S = 1 + 40 * h, .dtype = DTYPE_COUNT};
-            s.flag = c % 2;
-            s.kind = OP_BROADCAST;
-            check(*state, build_gradient, s);
-            s.kind = OP_NORM_GRADIENT;
-            s.axis = c % 3 ? (int)s.C : 1;
-            check(*state, build_gradient, s);
-            s.W = 0; /* rows, as layer norm has them */
-            s.axis = 1;
-            check(*state, build_gradient, s);
-            s.W = 5;
-            s.kind = OP_PAD;
-            for (s.axis = 1; s.axis < 4; s.axis++) check(*state, build_gradient, s);
-            s.kind = OP_UNARY_GRADIENT;
-            s.flag = false;
-            for (s.axis = 0; s.axis < UNARY_COUNT; s.axis++) check(*state, build_gradient, s);
-            s.kind = OP_SCATTER;
-            s.alone = true;
-            check(*state, build_gradient, s);
-        }
-}
-
-static void test_conv2d_weight(void **state)
-{
-    static const int64_t kernels[] = {1, 2, 3, 3, 4, 5}, strides[] = {1, 1, 2, 3}, pads[] = {0, 1, 1, 2};
-    uint64_t seed = 3;
-    for (int number = 0; number < 150; number++) {
-        struct spec s = {.kind = OP_CONV2D_WEIGHT, .alone = true, .dtype = DTYPE_COUNT};
-        s.H = pick(&seed, awkward, 5);
-        s.W = pick(&seed, awkward, 5);
-        s.C = pick(&seed, awkward, AWKWARD);
-        s.O = pick(&seed, awkward, AWKWARD);
-        s.kernel = (int)pick(&seed, kernels, 6);
-        s.stride = (int)pick(&seed, strides, 4);
-        s.pad = number % 3 ? PAD((int)pick(&seed, pads, 4)) : (struct padding){.bottom = 1, .right = 1};
-        if (s.H + s.pad.top + s.pad.bottom < s.kernel || s.W + s.pad.left + s.pad.right < s.kernel) continue;
-        check(*state, build_gradient, s);
-    }
-    const struct spec large = {.kind = OP_CONV2D_WEIGHT,
-                               .alone = true,
-                               .H = 17,
-                               .W = 24,
-                               .C = 96,
-                               .O = 80,
-                               .kernel = 3,
-                               .stride = 1,
-                               .pad = PAD(1),
-                               .dtype = DTYPE_COUNT};
-    check(*state, build_gradient, large);
-    /* Few weights and many pixels, so that the pixels are cut into parts. */
-    const struct spec tall = {.kind = OP_CONV2D_WEIGHT,
-                              .alone = true,
-                              .H = 65,
-                              .W = 33,
-                              .C = 3,
-                              .O = 5,
-                              .kernel = 3,
-                              .stride = 1,
-                              .pad = PAD(1),
-                              .dtype = DTYPE_COUNT};
-    check(*state, build_gradient, tall);
 }
 
 /* The tests above are of no use for an operation that no table runs. */
@@ -777,23 +202,10 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_slots),
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_conv2d),
-        cmocka_unit_test(test_conv2d_transpose),
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_binary),
-        cmocka_unit_test(test_embedding),
-        cmocka_unit_test(test_embedding_refuses),
-        cmocka_unit_test(test_moves),
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_reduce),
-        cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_conv2d_weight),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_slots), cmocka_unit_test(test_embedding_refuses),
+#define X(name) cmocka_unit_test(test_##name),
+                                       CASES_MAP(X)
+#undef X
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

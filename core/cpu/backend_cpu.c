@@ -62,30 +62,10 @@ static enum status download(struct backend *b, void *to, const struct buffer *fr
     return STATUS_OK;
 }
 
-/* A product's weight or an embedding's table may be stored as halves, an embedding's ids and what becomes of them by
- * reshaping are I32; all else is F32. */
-static bool dtype_fits(const struct node *node, int i)
-{
-    const enum dtype dtype = node->input[i]->dtype;
-    switch (node->op) {
-    case OP_EMBEDDING:
-        if (i == 0) return dtype == DTYPE_I32;
-        return dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16;
-    case OP_SCATTER: return dtype == (i == 0 ? DTYPE_I32 : DTYPE_F32);
-    case OP_LINEAR:
-    case OP_CONV2D:
-    case OP_CONV2D_TRANSPOSE: return dtype == DTYPE_F32 || (i == 1 && (dtype == DTYPE_F16 || dtype == DTYPE_BF16));
-    case OP_RESHAPE: return dtype == node->dtype;
-    default: return dtype == DTYPE_F32;
-    }
-}
-
 static bool supports(struct backend *b, const struct node *node, size_t *work)
 {
     const struct cpu_slot *slot = &cpu(b)->kernels.slot[node->op];
-    if (!slot->run) return false;
-    for (int i = 0; i < node->inputs; i++)
-        if (node->input[i] && !dtype_fits(node, i)) return false;
+    if (!slot->run || !backend_takes(node)) return false;
     if (work) *work = slot->work ? slot->work(node, pool_threads(cpu(b)->pool)) : 0;
     return true;
 }

@@ -2,6 +2,7 @@
 #include "core/tensor/backend.h"
 
 #include "core/base/pool.h"
+#include "core/tensor/graph.h"
 
 #include <string.h>
 
@@ -27,6 +28,29 @@ enum status backend_open(struct backend **out, const char *name, const struct ba
 #define X(name) " " #name
     return fail(err, STATUS_ARGUMENT, "there is no backend '%s'; there are:" BACKEND_MAP(X), name);
 #undef X
+}
+
+static bool dtype_fits(const struct node *node, int i)
+{
+    const enum dtype dtype = node->input[i]->dtype;
+    switch (node->op) {
+    case OP_EMBEDDING:
+        if (i == 0) return dtype == DTYPE_I32;
+        return dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+    case OP_SCATTER: return dtype == (i == 0 ? DTYPE_I32 : DTYPE_F32);
+    case OP_LINEAR:
+    case OP_CONV2D:
+    case OP_CONV2D_TRANSPOSE: return dtype == DTYPE_F32 || (i == 1 && (dtype == DTYPE_F16 || dtype == DTYPE_BF16));
+    case OP_RESHAPE: return dtype == node->dtype;
+    default: return dtype == DTYPE_F32;
+    }
+}
+
+bool backend_takes(const struct node *node)
+{
+    for (int i = 0; i < node->inputs; i++)
+        if (node->input[i] && !dtype_fits(node, i)) return false;
+    return true;
 }
 
 enum status backend_sgemm(double *gflops, int threads, struct error *err)

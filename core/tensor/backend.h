@@ -36,24 +36,39 @@ struct backend_functions {
     void (*close)(struct backend *b);
 };
 
-/* For measuring: called with NULL when a run begins and with each node after its step. */
+/* For measuring. A backend that runs step by step calls `step` with NULL when a run begins and with each node after
+ * its step; one with a clock of its own calls `timed` (if it is there) with each node, when the run is over. */
 struct backend_probe {
     void (*step)(void *context, const struct node *node);
     void *context;
+    void (*timed)(void *context, const struct node *node, double seconds);
 };
+
+enum { BACKEND_REASON_BYTES = 160 };
 
 /* First member of every backend's own struct. */
 struct backend {
     const struct backend_functions *f;
     const struct backend_probe *probe; /* borrowed; NULL, unless someone measures */
+    char reason[BACKEND_REASON_BYTES]; /* why `supports` last said no, if there is more to say than that */
 };
 
 struct backend_options {
     int threads;         /* CPU: 0 = all processors */
-    bool reference_only; /* CPU: only the reference kernels, for tests and doubts */
+    bool reference_only; /* only the reference kernels (Vulkan: the simple ones), for tests and doubts */
+    const char *device;  /* Vulkan: a number or a part of the device's name; NULL: the best real GPU */
 };
 
+/* LIMN_VULKAN is set where the build found glslc and Vulkan's headers. */
+#ifdef LIMN_VULKAN
+#define BACKEND_MAP(X) X(cpu) X(vulkan)
+#else
 #define BACKEND_MAP(X) X(cpu)
+#endif
+
+/* The types that every backend takes: a product's weight or an embedding's table may be stored as halves, an
+ * embedding's ids and what becomes of them by reshaping are I32; all else is F32. */
+bool backend_takes(const struct node *node);
 
 #define X(name)                                                                                                        \
     MUST_CHECK enum status name##_backend_open(struct backend **out, const struct backend_options *options,            \
@@ -61,8 +76,8 @@ struct backend_options {
 BACKEND_MAP(X)
 #undef X
 
-/* name: "cpu"; options: NULL for the defaults. The caller closes it with (*out)->f->close(*out) after everything that
- * lives in it. */
+/* name: "cpu", "vulkan"; options: NULL for the defaults. The caller closes it with (*out)->f->close(*out) after
+ * everything that lives in it. */
 MUST_CHECK enum status backend_open(struct backend **out, const char *name, const struct backend_options *options,
                                     struct error *err);
 

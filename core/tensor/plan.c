@@ -203,8 +203,9 @@ static enum status ask_backend(struct planner *p, struct backend *backend, struc
         if (!p->needed[i] || is_leaf(node)) continue;
         char text[SHAPE_TEXT_BYTES];
         if (!backend->f->supports(backend, node, &p->work[i]))
-            return fail(err, STATUS_UNSUPPORTED, "the %s backend has no %s with a result %s and these operands",
-                        backend->f->name, op_name(node->op), shape_text(node->shape, text));
+            return fail(err, STATUS_UNSUPPORTED, "the %s backend has no %s with a result %s and these operands%s%s",
+                        backend->f->name, op_name(node->op), shape_text(node->shape, text),
+                        backend->reason[0] ? ": " : "", backend->reason);
         p->work[i] = (p->work[i] + MEMORY_ALIGNMENT - 1) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
     }
     return STATUS_OK;

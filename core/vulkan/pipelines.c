@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/vulkan/pipelines.h"
+
+#include "core/base/memory.h"
+#include "core/vulkan/shaders.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PUSH_BYTES = VK_MAX_PUSHES * sizeof(uint32_t) }; /* 128: what every device has */
+
+struct vk_pipeline {
+    const struct vk_shader *shader;
+    uint32_t specs[VK_MAX_SPECS];
+    uint32_t subgroup;
+    VkPipeline handle;
+};
+
+enum status vk_pipelines_init(struct vk_pipelines *p, struct vk_device *device, struct error *err)
+{
+    p->device = device;
+    const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+    return vk_check(device, device->f->CreatePipelineCache(device->handle, &info, NULL, &p->cache),
+                    "its cache of kernels", err);
+}
+
+void vk_pipelines_clear(struct vk_pipelines *p)
+{
+    if (!p->device) return;
+    const struct vk_device *d = p->device;
+    for (int i = 0; i < p->count; i++) d->f->DestroyPipeline(d->handle, p->made[i].handle, NULL);
+    for (int i = 0; i <= VK_MAX_BINDINGS; i++) {
+        if (p->layouts[i]) d->f->DestroyPipelineLayout(d->handle, p->layouts[i], NULL);
+        if (p->sets[i]) d->f->DestroyDescriptorSetLayout(d->handle, p->sets[i], NULL);
+    }
+    if (p->cache) d->f->DestroyPipelineCache(d->handle, p->cache, NULL);
+    memory_free(p->made);
+    *p = (struct vk_pipelines){0};
+}
+
+static const struct vk_shader *find_shader(const char *name)
+{
+    for (int i = 0; i < vk_shader_count; i++)
+        if (strcmp(vk_shaders[i].name, name) == 0) return &vk_shaders[i];
+    return NULL;
+}
+
+static enum status need_layout(struct vk_pipelines *p, int bindings, struct error *err)
+{
+    struct vk_device *d = p->device;
+    VkDescriptorSetLayoutBinding list[VK_MAX_BINDINGS];
+    for (uint32_t i = 0; i < VK_MAX_BINDINGS; i++)
+        list[i] = (VkDescriptorSetLayoutBinding){.binding = i,
+                                                 .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                 .descriptorCount = 1,
+                                                 .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    const VkDescriptorSetLayoutCreateInfo set = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+                                                 .bindingCount = (uint32_t)bindings,
+                                                 .pBindings = list};
+    const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = PUSH_BYTES};
+    VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                         .setLayoutCount = 1,
+                                         .pSetLayouts = &p->sets[bindings],
+                                         .pushConstantRangeCount = 1,
+                                         .pPushConstantRanges = &range};
+    enum status status = STATUS_OK;
+    if (!p->sets[bindings])
+        status = vk_check(d, d->f->CreateDescriptorSetLayout(d->handle, &set, NULL, &p->sets[bindings]),
+                          "preparing a kernel", err);
+    if (status == STATUS_OK && !p->layouts[bindings])
+        status = vk_check(d, d->f->CreatePipelineLayout(d->handle, &layout, NULL, &p->layouts[bindings]),
+                          "preparing a kernel", err);
+    return status;
+}
+
+static enum status compile(struct vk_pipelines *p, const struct vk_dispatch *d, const struct vk_shader *shader,
+                           VkPipeline *out, struct error *err)
+{
+    struct vk_device *device = p->device;
+    char doing[96];
+    snprintf(doing, sizeof doing, "compiling the kernel '%s'", shader->name);
+    const VkShaderModuleCreateInfo module = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->bytes, .pCode = shader->words};
+    VkSpecializationMapEntry entries[VK_MAX_SPECS];
+    for (uint32_t i = 0; i < VK_MAX_SPECS; i++)
+        entries[i] = (VkSpecializationMapEntry){i, i * (uint32_t)sizeof(uint32_t), sizeof(uint32_t)};
+    const VkSpecializationInfo specs = {.mapEntryCount = (uint32_t)d->spec_count,
+                                        .pMapEntries = entries,
+                                        .dataSize = (size_t)d->spec_count * sizeof(uint32_t),
+                                        .pData = d->specs};
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = d->subgroup};
+    VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                  .pName = "main",
+                                                  .pSpecializationInfo = &specs},
+                                        .layout = p->layouts[d->binding_count]};
+    if (d->subgroup && device->caps.subgroup_control) {
+        info.stage.pNext = &subgroup;
+        info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    }
+    enum status status =
+        vk_check(device, device->f->CreateShaderModule(device->handle, &module, NULL, &info.stage.module), doing, err);
+    if (status != STATUS_OK) return status;
+    status =
+        vk_check(device, device->f->CreateComputePipelines(device->handle, p->cache, 1, &info, NULL, out), doing, err);
+    device->f->DestroyShaderModule(device->handle, info.stage.module, NULL);
+    return status;
+}
+
+static enum status grow(struct vk_pipelines *p, struct error *err)
+{
+    if (p->count < p->capacity) return STATUS_OK;
+    const int capacity = p->capacity ? 2 * p->capacity : 32;
+    const size_t bytes = (size_t)capacity * sizeof *p->made;
+    struct vk_pipeline *made = memory_resize(p->made, bytes);
+    if (!made) return fail_no_memory(err, "kernels", bytes);
+    p->made = made;
+    p->capacity = capacity;
+    return STATUS_OK;
+}
+
+enum status vk_pipelines_get(struct vk_pipelines *p, const struct vk_dispatch *d, VkPipeline *out, struct error *err)
+{
+    const struct vk_shader *shader = find_shader(d->shader);
+    if (!shader) return fail(err, STATUS_UNSUPPORTED, "this limn was built without the kernel '%s'", d->shader);
+    for (int i = 0; i < p->count; i++) {
+        const struct vk_pipeline *made = &p->made[i];
+        if (made->shader != shader || made->subgroup != d->subgroup) continue;
+        if (memcmp(made->specs, d->specs, sizeof d->specs) != 0) continue;
+        *out = made->handle;
+        return STATUS_OK;
+    }
+    enum status status = grow(p, err);
+    if (status == STATUS_OK) status = need_layout(p, d->binding_count, err);
+    if (status == STATUS_OK) status = compile(p, d, shader, out, err);
+    if (status != STATUS_OK) return status;
+    struct vk_pipeline *made = &p->made[p->count++];
+    *made = (struct vk_pipeline){.shader = shader, .subgroup = d->subgroup, .handle = *out};
+    memcpy(made->specs, d->specs, sizeof d->specs);
+    return STATUS_OK;
+}

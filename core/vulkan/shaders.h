@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The compiled shaders that travel in the program: one entry for each shaders/NAME.comp. The build writes the table
+ * (CMakeLists.txt), sorted by name.
+ */
+#ifndef VULKAN_SHADERS_H
+#define VULKAN_SHADERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct vk_shader {
+    const char *name; /* of its file, without .comp */
+    const uint32_t *words;
+    size_t bytes;
+};
+
+extern const struct vk_shader vk_shaders[];
+extern const int vk_shader_count;
+
+#endif

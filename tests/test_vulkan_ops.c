@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every kernel of the Vulkan backend on every case it takes (tests/support/cases.h), against the naive double
+ * computation; the same bits when the result is written over an operand, and for a picture alone as in a batch. On
+ * the device that LIMN_TEST_DEVICE names, else on Mesa's software device.
+ */
+#include "core/tensor/plan.h"
+#include "core/vulkan/backend_vulkan.h"
+#include "tests/support/cases.h"
+#include "tests/support/naive.h"
+#include "tests/support/run_node.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SKIPPED = 77 };
+
+struct fixture {
+    struct backend *backend;
+    struct vk_context *context;
+    bool *used; /* by kernel, in the order of the families: some case ran it */
+};
+
+static float *run(struct fixture *f, struct graph *g, const struct node *node, const struct case_value *values,
+                  int64_t picture, int over)
+{
+    const void *in[NODE_MAX_INPUTS] = {0};
+    for (int i = 0; i < node->inputs; i++) {
+        if (!node->input[i]) continue;
+        const bool shared = picture < 0 || node->input[i]->op == OP_PARAM;
+        in[i] = (const char *)values[i].stored + (shared ? 0 : (size_t)picture * values[i].bytes / CASE_BATCH);
+    }
+    struct error err = {0};
+    float *result = run_node(f->backend, g, node, in, over, &err);
+    if (!result) fail_msg("%s", err.text);
+    return result;
+}
+
+static void check_batch(struct fixture *f, case_builder *build, const struct case_spec *s,
+                        const struct case_value *values, const float *whole, const char *name)
+{
+    struct graph g = {0};
+    const struct node *one = build(&g, 1, s);
+    case_set_dtypes(one, s);
+    const int64_t n = shape_count(one->shape);
+    for (int64_t b = 0; b < CASE_BATCH; b += CASE_BATCH - 1) {
+        float *got = run(f, &g, one, values, b, -1);
+        case_check_same(one, got, whole + b * n, n, name, "alone as picture", (int)b);
+        test_free(got);
+    }
+    graph_clear(&g);
+}
+
+static void check_kernel(struct fixture *f, struct graph *g, case_builder *build, const struct case_spec *s,
+                         const struct node *node, const struct case_value *values, const double *want, const char *name)
+{
+    const int64_t n = shape_count(node->shape);
+    float *first = run(f, g, node, values, -1, -1);
+    case_check_near(node, first, want, name);
+    for (int i = 0; i < node->inputs; i++) {
+        if (!node->input[i] || !plan_overwrites(node, i)) continue;
+        float *over = run(f, g, node, values, -1, i);
+        case_check_same(node, over, first, n, name, "written over operand", i);
+        test_free(over);
+    }
+    if (!s->alone) check_batch(f, build, s, values, first, name);
+    test_free(first);
+}
+
+/* All kernels that say they can do the node. */
+static void check_kernels(struct fixture *f, struct graph *g, case_builder *build, const struct case_spec *s,
+                          const struct node *node, const struct case_value *values, const double *want)
+{
+    char name[96];
+    int number = 0;
+    for (int i = 0; i < vk_family_count(); i++)
+        for (int k = 0; k < vk_family_at(i)->count; k++, number++) {
+            const struct vk_kernel *kernel = &vk_family_at(i)->kernels[k];
+            if (kernel->op != node->op) continue;
+            f->context->choice.only = kernel;
+            if (!f->backend->f->supports(f->backend, node, NULL)) continue;
+            snprintf(name, sizeof name, "%s of %s", kernel->name, vk_family_at(i)->name);
+            check_kernel(f, g, build, s, node, values, want, name);
+            f->used[number] = true;
+        }
+    f->context->choice.only = NULL;
+}
+
+static void check(void *context, case_builder *build, struct case_spec s)
+{
+    struct fixture *f = context;
+    struct graph g = {0};
+    const struct node *node = build(&g, CASE_BATCH, &s);
+    if (g.error.status != STATUS_OK) fail_msg("%s", g.error.text);
+    case_set_dtypes(node, &s);
+    struct case_value values[NODE_MAX_INPUTS] = {{0}};
+    const double *exact[NODE_MAX_INPUTS] = {0};
+    for (int i = 0; i < node->inputs; i++) {
+        if (!node->input[i]) continue;
+        values[i] = case_value_make(node->input[i], s.S);
+        exact[i] = values[i].exact;
+    }
+    double *want = test_malloc((size_t)shape_count(node->shape) * sizeof *want);
+    naive_node(node, exact, want);
+    if (!f->backend->f->supports(f->backend, node, NULL)) {
+        case_print(node);
+        fail_msg("no kernel: %s", f->backend->reason);
+    }
+    check_kernels(f, &g, build, &s, node, values, want);
+    test_free(want);
+    for (int i = 0; i < node->inputs; i++)
+        if (node->input[i]) case_value_clear(&values[i]);
+    graph_clear(&g);
+}
+
+#define X(name)                                                                                                        \
+    static void test_##name(void **state)                                                                              \
+    {                                                                                                                  \
+        cases_##name(check, *state);                                                                                   \
+    }
+CASES_MAP(X)
+#undef X
+
+/* The tests above are of no use for a kernel that no case comes to. */
+static void test_all_kernels_ran(void **state)
+{
+    const struct fixture *f = *state;
+    int number = 0;
+    for (int i = 0; i < vk_family_count(); i++)
+        for (int k = 0; k < vk_family_at(i)->count; k++, number++)
+            if (!f->used[number])
+                fail_msg("no case ran the kernel %s of %s", vk_family_at(i)->kernels[k].name, vk_family_at(i)->name);
+}
+
+int main(void)
+{
+    struct fixture fixture = {0};
+    struct error err = {0};
+    bool used[256] = {false};
+    const char *device = getenv("LIMN_TEST_DEVICE");
+    const struct backend_options options = {.device = device ? device : "llvmpipe"};
+    if (vulkan_backend_open_hooked(&fixture.backend, &options, NULL, &err) != STATUS_OK) {
+        fprintf(stderr, "skipped: %s\n", err.text);
+        return SKIPPED;
+    }
+    fixture.context = vulkan_backend_context(fixture.backend);
+    fixture.used = used;
+    const struct CMUnitTest tests[] = {
+#define X(name) cmocka_unit_test_prestate(test_##name, &fixture),
+        CASES_MAP(X)
+#undef X
+            cmocka_unit_test_prestate(test_all_kernels_ran, &fixture),
+    };
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fixture.backend->f->close(fixture.backend);
+    return failed;
+}
