@@ -171,6 +171,69 @@ static void refusals(void **state)
     }
 }
 
+/* ---- retrieval ---- */
+
+/* A folder of the one picture, as often as there are captions; NULL: without one. */
+static const char *write_set(const char *name, const char *const captions[], int pictures)
+{
+    struct limn_image image = make_picture();
+    char file[64];
+    for (int i = 0; i < pictures; i++) {
+        snprintf(file, sizeof file, "%s/%d.png", name, i);
+        assert_int_equal(limn_image_write(&image, scratch_path(&scratch, file), NULL), LIMN_OK);
+        snprintf(file, sizeof file, "%s/%d.txt", name, i);
+        if (captions[i]) file_save(scratch_path(&scratch, file), captions[i], strlen(captions[i]));
+    }
+    limn_image_clear(&image);
+    return scratch_path(&scratch, name);
+}
+
+/* Pictures that are as near as each other are nobody's first choice, unless their captions are the same. */
+static void retrieval(void **state)
+{
+    (void)state;
+    struct limn_error error = {0};
+    struct limn_retrieval got;
+    struct limn_clip *clip = open_clip();
+    const char *equals[] = {"a cat\n고양이\n",
+                            "a dog\n고양이\n",
+                            "a bird\n고양이\n",
+                            "a fish\n고양이\n",
+                            "a fox\n고양이\n",
+                            "a hen\n고양이\n",
+                            "a cow"};
+    struct limn_retrieval_request request = {.folder = write_set("equals", equals, 7)};
+    if (limn_clip_retrieve(clip, &request, &got, &error) != LIMN_OK) fail_msg("%s", error.text);
+    assert_int_equal(got.pictures, 7);
+    assert_int_equal(got.count, 2);
+    assert_int_equal(got.rows[0].captions, 7);
+    assert_true(got.rows[0].top1 == 0 && got.rows[0].top5 == 0);
+    assert_int_equal(got.rows[1].captions, 6);
+    assert_true(got.rows[1].top1 == 0 && got.rows[1].top5 == 1); /* one picture is not called so */
+    request.folder = write_set("two", equals, 2);
+    if (limn_clip_retrieve(clip, &request, &got, &error) != LIMN_OK) fail_msg("%s", error.text);
+    assert_true(got.rows[0].top1 == 0 && got.rows[0].top5 == 1);
+    assert_true(got.rows[1].top1 == 1);
+    limn_clip_close(clip);
+}
+
+static void retrieval_refusals(void **state)
+{
+    (void)state;
+    struct limn_error error = {0};
+    struct limn_retrieval got;
+    struct limn_clip *clip = open_clip();
+    struct limn_retrieval_request request = {0};
+    assert_int_equal(limn_clip_retrieve(clip, &request, &got, &error), LIMN_ARGUMENT);
+    request.folder = scratch_path(&scratch, "nowhere");
+    assert_int_equal(limn_clip_retrieve(clip, &request, &got, &error), LIMN_IO);
+    request.folder = write_set("plain", (const char *[]){NULL, NULL}, 2);
+    assert_int_equal(limn_clip_retrieve(clip, &request, &got, &error), LIMN_FORMAT);
+    assert_non_null(strstr(error.text, "captions are needed"));
+    assert_int_equal(got.count, 0);
+    limn_clip_close(clip);
+}
+
 /* ---- the program ---- */
 
 static struct outcome run(const char *words)
@@ -218,6 +281,17 @@ static void program(void **state)
     o = command_run(scratch.folder, "score picture.png -m clip.safetensors", NULL);
     assert_int_equal(o.status, 2);
     outcome_clear(&o);
+    write_set("program", (const char *[]){"a cat", "a dog"}, 2);
+    o = run("score --retrieval program -m clip.safetensors");
+    assert_string_equal(o.out, "2 pictures\ncaption  asked  top 1   top 5\n      1      2   0.0%  100.0%\n");
+    outcome_clear(&o);
+    o = run("score --retrieval program -m clip.safetensors --json");
+    root = json_loads(o.out, 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(root, "pictures")), 2);
+    list = json_object_get(root, "retrieval");
+    assert_true(json_real_value(json_object_get(json_array_get(list, 0), "top5")) == 1);
+    json_decref(root);
+    outcome_clear(&o);
     o = command_run(scratch.folder, "score picture.png a -m picture.png", NULL);
     assert_int_equal(o.status, 1);
     assert_non_null(strstr(o.err, "picture.png: is not a model file"));
@@ -227,8 +301,8 @@ static void program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(scores),    cmocka_unit_test(refusals),
+        cmocka_unit_test(retrieval), cmocka_unit_test(retrieval_refusals),
         cmocka_unit_test(program),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
