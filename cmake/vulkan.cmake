@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The Vulkan backend. It needs Vulkan's headers (1.3) and glslc when it is built, and nothing at link time; without them
 # limn has the CPU alone, and LIMN_VULKAN is not set. Every shaders/NAME.comp becomes an entry of the table in
-# core/vulkan/shaders.h.
+# core/vulkan/shaders.h, and so does every shaders/spirv/NAME.inc: code that the glslc of the systems limn is built on
+# cannot make, committed as the list of words that `glslc -mfmt=num` writes.
 find_program(GLSLC glslc)
 find_path(VULKAN_HEADERS vulkan/vulkan_core.h)
 include(CheckSymbolExists)
@@ -36,6 +37,12 @@ foreach(source ${shaders})
       -o ${words} ${source})
   list(APPEND compiled ${words})
   string(APPEND arrays "static const uint32_t words_of_${name}[] = {\n#include \"${name}.inc\"\n};\n")
+  string(APPEND entries "    {\"${name}\", words_of_${name}, sizeof words_of_${name}},\n")
+endforeach()
+file(GLOB committed CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/shaders/spirv/*.inc)
+foreach(words ${committed})
+  get_filename_component(name ${words} NAME_WE)
+  string(APPEND arrays "static const uint32_t words_of_${name}[] = {\n#include \"${words}\"\n};\n")
   string(APPEND entries "    {\"${name}\", words_of_${name}, sizeof words_of_${name}},\n")
 endforeach()
 file(CONFIGURE OUTPUT ${shader_folder}/shaders.c @ONLY CONTENT "#include \"core/vulkan/shaders.h\"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The compiled shaders that travel in the program: one entry for each shaders/NAME.comp. The build writes the table
- * (CMakeLists.txt), sorted by name.
+ * (cmake/vulkan.cmake).
  */
 #ifndef VULKAN_SHADERS_H
 #define VULKAN_SHADERS_H
