@@ -61,6 +61,8 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
     X(ETA, "eta", 0, KIND_REAL, "E", 0, 1, NULL, FOR_PAINTING, "noise that ddim adds back, 0 to 1 (default: 0)")       \
     X(SEED, "seed", 's', KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                            \
       "the same seed gives the same picture (default: a new one each time)")                                           \
+    X(SEEDS, "seeds", 0, KIND_TEXT, "LIST", 0, 0, NULL, FOR_PAINTING,                                                  \
+      "a picture for each of these, such as 0,3,10-19, in place of --seed and --count")                                \
     X(SUBSEED, "subseed", 0, KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                        \
       "seed of a second noise to mix in (default: a new one each time)")                                               \
     X(SUBSEED_STRENGTH, "subseed-strength", 0, KIND_REAL, "S", 0, 1, NULL, FOR_PAINTING,                               \
@@ -69,6 +71,8 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
       "pixels, multiples of 8 (default: the model's own; edit and vary: near the picture's)")                          \
     X(CLIP_SKIP, "clip-skip", 0, KIND_WHOLE, "N", 1, LIMN_MAX_CLIP_SKIP, NULL, FOR_PAINTING,                           \
       "take the text states of the N-th last layer (default: the model's own)")                                        \
+    X(TRUNCATION, "truncation", 0, KIND_REAL, "T", 0.01, LIMN_MAX_TRUNCATION, NULL, FOR_PAINTING,                      \
+      "of a GAN: numbers of the latent vector beyond this are drawn again; less is more usual and less varied")        \
     X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING,                                             \
       "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
     X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING | FOR_TRAIN,            \

@@ -142,16 +142,16 @@ static bool put_together(char name[OUTPUT_NAME_BYTES], const char *pattern, int 
     return ok && !b.full;
 }
 
-bool output_check(const char *pattern, int count, uint64_t seed)
+bool output_check(const char *pattern, const struct seeds *seeds)
 {
     if (!pattern) return check_folder("limn.png");
     if (!has_picture_ending(pattern)) {
         usage_error("--output %s: must end in .png, .jpg or .jpeg", pattern);
         return false;
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < seeds->count; i++) {
         char name[OUTPUT_NAME_BYTES] = "";
-        if (!put_together(name, pattern, i + 1, count, seed + (uint64_t)i)) return false;
+        if (!put_together(name, pattern, i + 1, seeds->count, seeds_at(seeds, i))) return false;
         if (!check_folder(name) || !check_file(name)) return false;
     }
     return true;

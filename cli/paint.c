@@ -38,6 +38,7 @@ static void apply_options(const struct options *options, const struct limn_recip
     if (given[OPTION_SCHEDULE]) request->schedule = options->value[OPTION_SCHEDULE].text;
     if (given[OPTION_ETA]) request->eta = (float)options->value[OPTION_ETA].real;
     if (given[OPTION_CLIP_SKIP]) request->clip_skip = (int)options->value[OPTION_CLIP_SKIP].whole;
+    if (given[OPTION_TRUNCATION]) request->truncation = (float)options->value[OPTION_TRUNCATION].real;
     if (given[OPTION_RNG]) request->rng = options->value[OPTION_RNG].text;
     if (given[OPTION_STRENGTH]) request->strength = (float)options->value[OPTION_STRENGTH].real;
     if (given[OPTION_INVERT_MASK]) request->invert_mask = 1;
@@ -135,9 +136,18 @@ static const char *output_pattern(const struct options *options)
     return options->given[OPTION_OUTPUT] ? options->value[OPTION_OUTPUT].text : NULL;
 }
 
-static int picture_count(const struct options *options)
+/* Which pictures there are to be; request->seed is the first of --count. */
+static bool take_seeds(const struct options *options, const struct limn_request *request, struct seeds *seeds)
 {
-    return options->given[OPTION_COUNT] ? (int)options->value[OPTION_COUNT].whole : 1;
+    const bool *given = options->given;
+    if (!given[OPTION_SEEDS])
+        return seeds_follow(seeds, request->seed, given[OPTION_COUNT] ? (int)options->value[OPTION_COUNT].whole : 1);
+    if (given[OPTION_SEED] || given[OPTION_COUNT]) {
+        usage_error("--seeds says which pictures there are to be, and so does --%s; give one of them",
+                    given[OPTION_SEED] ? "seed" : "count");
+        return false;
+    }
+    return seeds_parse(seeds, "--seeds", options->value[OPTION_SEEDS].text);
 }
 
 static enum limn_status paint_one(const struct options *options, struct limn_model *model,
@@ -160,9 +170,10 @@ static enum limn_status paint_one(const struct options *options, struct limn_mod
     return status;
 }
 
-static int paint_all(const struct options *options, struct limn_request *request, const struct limn_recipe *recipe)
+static int paint_all(const struct options *options, struct limn_request *request, const struct seeds *seeds,
+                     const struct limn_recipe *recipe)
 {
-    const int count = picture_count(options);
+    const int count = seeds->count;
     struct display display;
     const struct limn_watch watch = display_watch(&display, options, count);
     struct limn_error error = {0};
@@ -175,13 +186,13 @@ static int paint_all(const struct options *options, struct limn_request *request
         struct limn_picture picture = {0};
         char path[OUTPUT_NAME_BYTES];
         display.picture = finished + 1;
+        request->seed = seeds_at(seeds, finished);
         status = paint_one(options, model, request, finished + 1, count, path, &picture, &error);
         display_clear(&display);
         if (status == LIMN_OK) {
             announce(options, &picture, path);
             if (recipe && finished == 0) compare_model(recipe, &picture, &watch);
             finished++;
-            request->seed++;
         }
         limn_picture_clear(&picture);
     }
@@ -201,16 +212,6 @@ static bool needs_its_image(const struct limn_recipe *recipe)
     return version && strncmp(version, "limn", 4) == 0 && limn_recipe_field(recipe, "Denoising strength");
 }
 
-/* The seeds follow each other, and the last one has to be one too. */
-static bool check_seeds(uint64_t seed, int count)
-{
-    const uint64_t most = INT64_MAX;
-    if (seed <= most - (uint64_t)(count - 1)) return true;
-    usage_error("--count %d from seed %llu on: the last seed would be above %llu", count, (unsigned long long)seed,
-                (unsigned long long)most);
-    return false;
-}
-
 /* Reads the recipe of --from, less what other options say, into the request. Returns the exit status. */
 static int take_recipe(const struct options *options, struct limn_recipe **recipe, struct limn_request *request)
 {
@@ -224,6 +225,8 @@ static int take_recipe(const struct options *options, struct limn_recipe **recip
         {OPTION_SCHEDULE, "Schedule type"},
         {OPTION_ETA, "Eta DDIM"},
         {OPTION_SEED, "Seed"},
+        {OPTION_SEEDS, "Seed"},
+        {OPTION_TRUNCATION, "Truncation"},
         {OPTION_SIZE, "Size"},
         {OPTION_CLIP_SKIP, "Clip skip"},
         {OPTION_SUBSEED, "Variation seed"},
@@ -282,12 +285,11 @@ int paint_pictures(const struct options *options, struct limn_request *request)
     int exit_status = options->given[OPTION_FROM] ? take_recipe(options, &recipe, request) : EXIT_OK;
     if (exit_status == EXIT_OK) {
         apply_options(options, recipe, request);
-        const int count = picture_count(options);
-        const bool ready = check_seeds(request->seed, count) &&
-                           output_check(output_pattern(options), count, request->seed) &&
+        struct seeds seeds;
+        const bool ready = take_seeds(options, request, &seeds) && output_check(output_pattern(options), &seeds) &&
                            check_prompt_fits(options, request);
         if (ready) note_depth(options, request);
-        exit_status = ready ? paint_all(options, request, recipe) : EXIT_USAGE;
+        exit_status = ready ? paint_all(options, request, &seeds, recipe) : EXIT_USAGE;
     }
     limn_recipe_close(recipe);
     return exit_status;
