@@ -5,10 +5,9 @@ Every drawing of the seven packages that fetch.sh unpacked which emojibase has a
 and exact doubles, 64x64 on white:
   OUT_DIR/train      nine tenths, OUT_DIR/held-out one tenth (by a hash of style and code points), each with
                      STYLE/CODE.png and metadata.jsonl, which gives each picture's captions: {"file_name", "text": [...]}
-  OUT_DIR/merges.txt the tokenizer's merges, learnt from the captions of train
 
 Captions of a training picture are half English, half Korean, with and without the style's name. Of a held-out picture
-they are, in this order: English with style, Korean with style, English, Korean; each language where it has a name.
+they are, in this order: English with style, English, Korean with style, Korean; the latter where it has a name.
 """
 import collections
 import hashlib
@@ -19,7 +18,6 @@ import sys
 import numpy as np
 
 import drawings as dr
-import tokenizer as tk
 import weights
 
 STYLES = {  # package: style words in English, in Korean
@@ -31,7 +29,6 @@ STYLES = {  # package: style words in English, in Korean
     "emojione": ("emojione", "이모지원"),
     "fxemoji": ("firefox", "파이어폭스"),
 }
-MERGES = 4000
 TONES = {f"1F3F{x}" for x in "BCDEF"}
 
 
@@ -60,7 +57,8 @@ def training_captions(style, en, ko):
     styled, styled_ko = with_style(style)
     label = en["label"].lower()
     tags = [t.lower() for t in en.get("tags", []) if t.lower() != label][:4]
-    english = [styled(label), label, styled(label), f"{STYLES[style][0]} style {label}", styled(article(label)), article(label)]
+    english = [styled(label), label, styled(label), f"{STYLES[style][0]} style {label}", styled(article(label)),
+               article(label)]
     english += [f"{label}, {t}" for t in tags[:2]] + [styled(f"{label}, {t}") for t in tags[2:]]
     if not ko:
         return english
@@ -76,7 +74,7 @@ def training_captions(style, en, ko):
 def held_out_captions(style, en, ko):
     styled, styled_ko = with_style(style)
     label, name = en["label"].lower(), ko["label"].lower() if ko else None
-    return [styled(label), styled_ko(name), label, name] if name else [styled(label), label]
+    return [styled(label), label] + ([styled_ko(name), name] if name else [])
 
 
 def is_held_out(style, code):
@@ -101,13 +99,6 @@ def pictures(root):
         yield style, code, image
 
 
-def learn_merges(texts):
-    words = collections.Counter()
-    for text in texts:
-        words.update(tk.split_words(text))
-    return tk.learn({w: 1 + int(n ** .5) for w, n in words.items()}, MERGES)
-
-
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -125,12 +116,7 @@ def main():
     for part, lines in rows.items():
         with open(f"{out}/{part}/metadata.jsonl", "w", encoding="utf-8") as f:
             f.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    merges = learn_merges(t for r in rows["train"] for t in r["text"])
-    with open(f"{out}/merges.txt", "w", encoding="utf-8") as f:
-        f.write(tk.merges_text(merges))
-    longest = max(len([i for w in tk.split_words(t) for i in tk.Tokenizer(merges).word(w)])
-                  for r in rows["held-out"] for t in r["text"][:2])
-    print({p: len(r) for p, r in rows.items()}, dict(count), len(merges), "merges, longest", longest)
+    print({p: len(r) for p, r in rows.items()}, dict(count))
 
 
 if __name__ == "__main__":

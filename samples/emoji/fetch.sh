@@ -10,6 +10,10 @@ for p in \
     @iconify-json/noto@1.2.9 \
     @iconify-json/twemoji@1.2.5 \
     @iconify-json/fluent-emoji-flat@1.2.6 \
+    @iconify-json/noto-v1@1.2.5 \
+    @iconify-json/fluent-emoji@1.2.7 \
+    @iconify-json/emojione@1.2.3 \
+    @iconify-json/fxemoji@1.2.2 \
     emojibase-data@17.0.0
 do
     tgz=$(npm pack --silent "$p")
