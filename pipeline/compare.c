@@ -330,6 +330,17 @@ static enum status run(struct comparison *c, struct error *err)
     return status;
 }
 
+static enum status join_verdict(const struct comparison *c, char **out, struct error *err)
+{
+    size_t bytes = 1, used = 0;
+    for (int i = 0; i < c->verdict_count; i++) bytes += strlen(c->verdict[i]) + 1;
+    *out = memory_alloc(bytes);
+    if (!*out) return fail_no_memory(err, "a verdict", bytes);
+    for (int i = 0; i < c->verdict_count; i++)
+        used += (size_t)snprintf(*out + used, bytes - used, "%s%s", i > 0 ? " " : "", c->verdict[i]);
+    return STATUS_OK;
+}
+
 static void clear(struct comparison *c)
 {
     for (int i = 0; i < c->count; i++) {
@@ -359,8 +370,7 @@ enum limn_status limn_compare(const struct limn_compare_request *request, struct
     c->watch = request->watch;
     err.status = run(c, &err);
     if (err.status == STATUS_OK) err.status = report_write(c, &comparison->report, &err);
-    if (err.status == STATUS_OK && !(comparison->verdict = memory_strdup(c->verdict)))
-        err.status = fail_no_memory(&err, "a verdict", strlen(c->verdict) + 1);
+    if (err.status == STATUS_OK) err.status = join_verdict(c, &comparison->verdict, &err);
     clear(c);
     memory_free(c);
     if (err.status != STATUS_OK) limn_comparison_clear(comparison);

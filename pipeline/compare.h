@@ -17,7 +17,7 @@
 #include "compare/picture_set.h"
 #include "pipeline/model.h"
 
-enum { COMPARE_FRAMES = 8, COMPARE_WARNINGS = 32, COMPARE_SEED_STRIDE = LIMN_MAX_COMPARE_COUNT };
+enum { COMPARE_FRAMES = 8, COMPARE_WARNINGS = 32, COMPARE_SENTENCES = 16, COMPARE_SEED_STRIDE = LIMN_MAX_COMPARE_COUNT };
 
 /* One picture. */
 struct compare_shot {
@@ -75,7 +75,8 @@ struct comparison {
     struct picture_set reference; /* may be empty */
     const char *warnings[COMPARE_WARNINGS];
     int warning_count;
-    const char *headline, *verdict; /* one sentence; some more, with the headline first */
+    const char *verdict[COMPARE_SENTENCES]; /* sentences; the first is the headline */
+    int verdict_count;
     double started;                 /* by api_clock */
     double painting, measuring;     /* seconds */
 };

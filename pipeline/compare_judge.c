@@ -90,10 +90,10 @@ static void put_headline(const struct comparison *c, const struct ranking *promp
 
 static enum status add(struct comparison *c, const char *sentence, struct error *err)
 {
-    const char *joined =
-        c->verdict ? arena_printf(&c->memory, "%s %s", c->verdict, sentence) : arena_strdup(&c->memory, sentence);
-    if (!joined) return fail_no_memory(err, "a verdict", strlen(sentence));
-    c->verdict = joined;
+    if (c->verdict_count == COMPARE_SENTENCES) return STATUS_OK;
+    c->verdict[c->verdict_count] = arena_strdup(&c->memory, sentence);
+    if (!c->verdict[c->verdict_count]) return fail_no_memory(err, "a verdict", strlen(sentence) + 1);
+    c->verdict_count++;
     return STATUS_OK;
 }
 
@@ -140,7 +140,7 @@ static enum status add_faults(struct comparison *c, struct error *err)
         for (int k = 0; k < v->count && status == STATUS_OK; k++) {
             char text[PHRASE_BYTES];
             if (v->verdict[k].kind != VERDICT_FAULT) continue;
-            snprintf(text, sizeof text, "%s %s.", name_of(c, i), v->verdict[k].text);
+            snprintf(text, sizeof text, "%s: %s.", name_of(c, i), v->verdict[k].text);
             status = add(c, text, err);
         }
     }
@@ -153,7 +153,6 @@ enum status compare_judge(struct comparison *c, struct error *err)
     char headline[PHRASE_BYTES];
     put_headline(c, &prompts, &real, headline);
     enum status status = add(c, headline, err);
-    c->headline = c->verdict;
     if (status == STATUS_OK) status = add_faults(c, err);
     if (status == STATUS_OK) status = add_evidence(c, &prompts, MEASURE_CLIP_SCORE, "The CLIP score", err);
     if (status == STATUS_OK) status = add_evidence(c, &real, MEASURE_KID, "KID against the reference", err);

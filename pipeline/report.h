@@ -43,8 +43,26 @@ void page_text(struct page *page, const char *text);
 void page_picture(struct page *page, const struct image *image, int side, const char *alt);
 void page_clear(struct page *page);
 
-/* The page without its sheet of styles. */
+/* report.html, and its parts: tables with bars (report_tables.c) and rows of pictures (report_strips.c). */
 void report_page(struct page *page, const struct comparison *c);
-extern const char report_style[];
+void report_quality(struct page *page, const struct comparison *c);
+void report_cost(struct page *page, const struct comparison *c);
+void report_variety(struct page *page, const struct comparison *c);
+void report_copying(struct page *page, const struct comparison *c);
+void report_side_by_side(struct page *page, const struct comparison *c);
+void report_ways(struct page *page, const struct comparison *c);
+void report_walks(struct page *page, const struct comparison *c);
+void report_repeats(struct page *page, const struct comparison *c);
+void report_copies(struct page *page, const struct comparison *c);
+extern const char *const report_style[]; /* lines of CSS, until a NULL */
+
+/* A prompt with the language that its letters tell. */
+void page_prompt(struct page *page, const char *prompt);
+/* Coloured dot and name of an entrant. */
+void page_name(struct page *page, const struct comparison *c, int entrant);
+/* A picture of an entrant, as a figure's content; what cannot be read leaves a word. */
+void page_shot(struct page *page, const struct entrant *entrant, int64_t shot, int side);
+/* As people read it: "30.5", "1,234", "0.0012". */
+void page_number(struct page *page, double value);
 
 #endif

@@ -121,13 +121,12 @@ static bool complete(const json_t *root, int members, int entrants)
 
 enum status report_json(const struct comparison *c, json_t **out, struct error *err)
 {
-    enum { MEMBERS = 12 };
+    enum { MEMBERS = 11 };
     json_t *root = json_object(), *entrants = json_array();
     for (int i = 0; i < c->count; i++) json_array_append_new(entrants, entrant_json(&c->entrants[i]));
     json_object_set_new(root, "format", json_integer(1));
     json_object_set_new(root, "limn", json_string(LIMN_VERSION));
-    json_object_set_new(root, "headline", text_of(c->headline));
-    json_object_set_new(root, "verdict", text_of(c->verdict));
+    json_object_set_new(root, "verdict", texts_of(c->verdict, c->verdict_count));
     json_object_set_new(root, "warnings", texts_of(c->warnings, c->warning_count));
     json_object_set_new(root, "prompts", texts_of(c->prompts, c->prompt_count));
     json_object_set_new(root, "settings",
