@@ -44,7 +44,8 @@ enum limn_status {
     LIMN_NO_MEMORY,
     LIMN_UNSUPPORTED, /* a file is sound, but of a kind that limn does not run */
     LIMN_LIMIT,       /* more memory is needed than `max_memory` allows */
-    LIMN_CANCELLED    /* a watch asked to stop */
+    LIMN_CANCELLED,   /* a watch asked to stop */
+    LIMN_DEVICE       /* a GPU or its driver failed; the CPU may do what it could not */
 };
 
 enum { LIMN_ERROR_BYTES = 1024 };
@@ -227,9 +228,9 @@ enum { LIMN_PARTS = 4, LIMN_DTYPES = 16 }; /* parts past the last have a NULL na
 
 struct limn_info {
     const char *path;
-    const char *format;     /* "safetensors", "pickle", "diffusers folder" */
-    const char *kind;       /* "sd1", "sd1-inpaint", "sd2", "sd2-inpaint", "pix2pix", "pack", "gan", "unknown" */
-    const char *title;      /* "Stable Diffusion 1.x" */
+    const char *format; /* "safetensors", "pickle", "diffusers folder" */
+    const char *kind;   /* "sd1", "sd1-inpaint", "sd2", "sd2-inpaint", "pix2pix", "pack", "gan", "clip", "unknown" */
+    const char *title;  /* "Stable Diffusion 1.x" */
     const char *prediction; /* "eps", "v", "x0"; NULL: no U-Net */
     const char *missing;    /* "a U-Net only; needs a text encoder and a VAE"; NULL: limn can paint with it */
     struct limn_part parts[LIMN_PARTS];

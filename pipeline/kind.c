@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pipeline/kind.h"
 
+#include "clip/image_tower.h"
 #include "clip/text_tower.h"
 #include "diffusion/names.h"
 #include "diffusion/unet.h"
@@ -80,6 +81,7 @@ static bool looks_like_sd2(const struct checkpoint *c)
 
 static enum model_kind find_kind(const struct checkpoint *c)
 {
+    if (image_tower_present(c) && !unet_present(c)) return MODEL_CLIP;
     if (pack_present(c)) return MODEL_PACK;
     if (checkpoint_find(c, UNET "label_emb.0.0.weight")) return MODEL_SDXL;
     if (!unet_present(c)) return MODEL_UNKNOWN;
@@ -166,6 +168,10 @@ const char *kind_missing(const struct recognition *r, char text[KIND_TEXT_BYTES]
     const int count = there[0] + there[1] + there[2];
     if (count == 3) return NULL;
     text[0] = '\0';
+    if (r->kind == MODEL_CLIP) {
+        snprintf(text, KIND_TEXT_BYTES, "a CLIP model, which paints nothing; limn score reads it");
+        return text;
+    }
     if (r->kind == MODEL_GAN) {
         if (r->generator && (r->text || !r->conditional)) return NULL;
         snprintf(text, KIND_TEXT_BYTES, "a GAN's %s",

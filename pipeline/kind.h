@@ -23,7 +23,8 @@
     X(SDXL, "sdxl", "Stable Diffusion XL", false)                                                                      \
     X(OTHER, "other", "a U-Net of a layout that limn does not run", false)                                             \
     X(PACK, "pack", "limn pack", true)                                                                                 \
-    X(GAN, "gan", "GAN", true)
+    X(GAN, "gan", "GAN", true)                                                                                         \
+    X(CLIP, "clip", "CLIP model", false)
 
 enum model_kind {
 #define X(id, name, title, runs) MODEL_##id,

@@ -235,6 +235,11 @@ static void test_names(void **state)
         assert_int_equal(tensor->rank, wanted[i].rank);
     }
     for (int i = 0; i < checkpoint_count(c); i++) assert_null(strstr(checkpoint_at(c, i)->name, "cond_stage_model"));
+    struct limn_info info;
+    assert_int_equal(limn_info_read(&info, scratch_path(&scratch, "names.safetensors"), NULL), LIMN_OK);
+    assert_string_equal(info.kind, "clip");
+    assert_non_null(strstr(info.missing, "limn score"));
+    limn_info_clear(&info);
     assert_non_null(checkpoint_metadata(c, "limn.merges"));
     assert_non_null(strstr(checkpoint_metadata(c, "limn.pack"), "\"image_mean\":[0.5,0.5,0.5]"));
     checkpoint_close(c);
