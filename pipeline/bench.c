@@ -189,7 +189,7 @@ static enum status measure_runs(struct limn_bench_result *result, struct exec *e
     enum status status = STATUS_OK;
     for (int i = 0; i <= rounds && status == STATUS_OK; i++) {
         struct run run = {0};
-        const struct backend_probe probe = {on_step, &run};
+        const struct backend_probe probe = {.step = on_step, .context = &run};
         status = watch_check(watch, err);
         backend->probe = &probe;
         const double start = api_clock();
@@ -258,7 +258,7 @@ static enum status bench_picture(struct limn_bench_result *result, const struct 
     for (int i = 0; i < 3 && status == LIMN_OK; i++) {
         struct limn_picture picture = {0};
         struct run run = {0};
-        const struct backend_probe probe = {on_step, &run};
+        const struct backend_probe probe = {.step = on_step, .context = &run};
         model->backend->probe = &probe;
         status = limn_paint(model, &request, &picture, &why);
         if (status == LIMN_OK && i > 0) keep_best(result, &run, picture.seconds);

@@ -20,7 +20,8 @@
     X(NO_MEMORY, "memory could not be had")                                                                  \
     X(UNSUPPORTED, "this is not supported")                                                                  \
     X(LIMIT, "a limit the caller set is exceeded")                                                           \
-    X(CANCELLED, "the caller asked to stop")
+    X(CANCELLED, "the caller asked to stop")                                                                 \
+    X(DEVICE, "a GPU or its driver failed")
 
 enum status {
 #define X(name, text) STATUS_##name,

@@ -25,7 +25,7 @@ struct candidate {
     int number; /* in the order of the loader */
 };
 
-enum status vk_check(struct vk_device *device, VkResult result, const char *doing, struct error *err)
+enum status vk_check(struct vk_device *device, VkResult result, const char *what, struct error *err)
 {
     const char *name = device->properties.deviceName[0] ? device->properties.deviceName : "Vulkan";
     switch (result) {
@@ -36,20 +36,20 @@ enum status vk_check(struct vk_device *device, VkResult result, const char *doin
     case VK_ERROR_FRAGMENTED_POOL:
         return fail(err, STATUS_NO_MEMORY,
                     "%s has no memory left for %s; make the picture smaller or fewer at a time, or run on the CPU",
-                    name, doing);
+                    name, what);
     case VK_ERROR_DEVICE_LOST:
         device->lost = true;
-        return fail(err, STATUS_IO, "%s was lost while %s; its driver may have reset it: try again, or run on the CPU",
-                    name, doing);
+        return fail(err, STATUS_DEVICE, "%s was lost at %s; its driver may have reset it: try again, or run on the CPU",
+                    name, what);
     case VK_TIMEOUT:
         device->lost = true;
-        return fail(err, STATUS_IO, "%s did not come to an end with %s; try a smaller picture, or run on the CPU", name,
-                    doing);
+        return fail(err, STATUS_DEVICE, "%s did not come to an end with %s; try a smaller picture, or run on the CPU",
+                    name, what);
     case VK_ERROR_INCOMPATIBLE_DRIVER:
         return fail(err, STATUS_UNSUPPORTED, "this machine has no Vulkan driver; install one, or run on the CPU");
     default:
-        return fail(err, STATUS_IO, "%s failed at %s (VkResult %d); update its driver, or run on the CPU", name, doing,
-                    (int)result);
+        return fail(err, STATUS_DEVICE, "%s failed at %s (VkResult %d); update its driver, or run on the CPU", name,
+                    what, (int)result);
     }
 }
 
@@ -83,7 +83,7 @@ static enum status list_candidates(struct vk_device *d, struct candidate list[MO
     const VkResult result = d->f->EnumeratePhysicalDevices(d->instance, &number, found);
     if (result == VK_ERROR_INITIALIZATION_FAILED) return STATUS_OK; /* the loader's word for: no driver at all */
     if (result != VK_INCOMPLETE) {
-        const enum status status = vk_check(d, result, "listing the devices", err);
+        const enum status status = vk_check(d, result, "the list of devices", err);
         if (status != STATUS_OK) return status;
     }
     for (uint32_t i = 0; i < number; i++) {
@@ -137,7 +137,7 @@ static const struct candidate *choose(const struct candidate *list, int count, c
 static enum status create_instance(struct vk_device *d, struct error *err)
 {
     uint32_t version = VK_API_VERSION_1_0;
-    enum status status = vk_check(d, d->f->EnumerateInstanceVersion(&version), "asking for its version", err);
+    enum status status = vk_check(d, d->f->EnumerateInstanceVersion(&version), "its version", err);
     if (status != STATUS_OK) return status;
     if (version < VK_API_VERSION_1_2)
         return fail(err, STATUS_UNSUPPORTED, "the Vulkan loader of this machine is of version %u.%u; 1.2 is needed",
@@ -149,7 +149,7 @@ static enum status create_instance(struct vk_device *d, struct error *err)
     const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
                                        .pApplicationInfo = &application};
     VkInstance instance = NULL;
-    status = vk_check(d, d->f->CreateInstance(&info, NULL, &instance), "opening Vulkan", err);
+    status = vk_check(d, d->f->CreateInstance(&info, NULL, &instance), "its start", err);
     if (status != STATUS_OK) return status;
     status = vk_loader_instance(&d->loader, instance, err);
     d->instance = instance; /* after loading: without its functions it could not be destroyed */
@@ -225,7 +225,7 @@ static enum status create_device(struct vk_device *d, struct error *err)
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue};
     VkDevice handle = NULL;
-    enum status status = vk_check(d, d->f->CreateDevice(d->physical, &info, NULL, &handle), "being opened", err);
+    enum status status = vk_check(d, d->f->CreateDevice(d->physical, &info, NULL, &handle), "opening it", err);
     if (status != STATUS_OK) return status;
     status = vk_loader_device(&d->loader, handle, err);
     d->handle = handle;

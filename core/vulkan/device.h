@@ -55,7 +55,8 @@ MUST_CHECK enum status vk_device_open(struct vk_device **out, const char *select
                                       struct error *err);
 void vk_device_close(struct vk_device *device); /* NULL is a no-op */
 
-/* STATUS_OK for VK_SUCCESS; else a sentence that names the device and what it was `doing`, and marks a lost device. */
-MUST_CHECK enum status vk_check(struct vk_device *device, VkResult result, const char *doing, struct error *err);
+/* STATUS_OK for VK_SUCCESS; else a sentence that names the device and what it was at (a noun: "compiling", "8.0 MiB of
+ * values"), and marks a lost device. */
+MUST_CHECK enum status vk_check(struct vk_device *device, VkResult result, const char *what, struct error *err);
 
 #endif

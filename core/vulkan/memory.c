@@ -56,21 +56,21 @@ static uint32_t find_type(const struct vk_device *d, uint32_t allowed, VkMemoryP
 }
 
 static enum status bind_memory(struct vk_memory *memory, struct buffer *buffer, VkMemoryPropertyFlags need,
-                               VkMemoryPropertyFlags want, const char *doing, struct error *err)
+                               VkMemoryPropertyFlags want, const char *what, struct error *err)
 {
     struct vk_device *d = memory->device;
     VkMemoryRequirements needs;
     d->f->GetBufferMemoryRequirements(d->handle, buffer->handle, &needs);
     const uint32_t type = find_type(d, needs.memoryTypeBits, need, want);
-    if (type == UINT32_MAX) return vk_check(d, VK_ERROR_OUT_OF_DEVICE_MEMORY, doing, err);
+    if (type == UINT32_MAX) return vk_check(d, VK_ERROR_OUT_OF_DEVICE_MEMORY, what, err);
     const VkMemoryAllocateInfo info = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = needs.size, .memoryTypeIndex = type};
-    enum status status = vk_check(d, d->f->AllocateMemory(d->handle, &info, NULL, &buffer->memory), doing, err);
+    enum status status = vk_check(d, d->f->AllocateMemory(d->handle, &info, NULL, &buffer->memory), what, err);
     if (status != STATUS_OK) return status;
-    status = vk_check(d, d->f->BindBufferMemory(d->handle, buffer->handle, buffer->memory, 0), doing, err);
+    status = vk_check(d, d->f->BindBufferMemory(d->handle, buffer->handle, buffer->memory, 0), what, err);
     if (status != STATUS_OK || (d->memory.memoryTypes[type].propertyFlags & HOST) != HOST) return status;
     void *mapped = NULL;
-    status = vk_check(d, d->f->MapMemory(d->handle, buffer->memory, 0, VK_WHOLE_SIZE, 0, &mapped), doing, err);
+    status = vk_check(d, d->f->MapMemory(d->handle, buffer->memory, 0, VK_WHOLE_SIZE, 0, &mapped), what, err);
     buffer->mapped = mapped;
     return status;
 }
@@ -84,8 +84,8 @@ static struct buffer *create_buffer(struct vk_memory *memory, size_t bytes, VkMe
         fail_no_memory(err, "a buffer", sizeof *buffer);
         return NULL;
     }
-    char doing[64];
-    snprintf(doing, sizeof doing, "%.1f MiB of values", (double)bytes / (1024.0 * 1024.0));
+    char what[64];
+    snprintf(what, sizeof what, "%.1f MiB of values", (double)bytes / (1024.0 * 1024.0));
     /* Rounded up, so that the last kernel may read whole vectors. */
     buffer->size = (bytes / ROUNDING + 1) * ROUNDING;
     buffer->serial = ++d->serial;
@@ -94,15 +94,15 @@ static struct buffer *create_buffer(struct vk_memory *memory, size_t bytes, VkMe
         status = fail(err, STATUS_NO_MEMORY,
                       "%s gives at most %.1f MiB in one piece, and %s are needed; make the picture smaller or fewer at "
                       "a time, or run on the CPU",
-                      d->properties.deviceName, (double)d->caps.allocation_bytes / (1024.0 * 1024.0), doing);
+                      d->properties.deviceName, (double)d->caps.allocation_bytes / (1024.0 * 1024.0), what);
         goto done;
     }
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                      .size = buffer->size,
                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                               VK_BUFFER_USAGE_TRANSFER_DST_BIT};
-    status = vk_check(d, d->f->CreateBuffer(d->handle, &info, NULL, &buffer->handle), doing, err);
-    if (status == STATUS_OK) status = bind_memory(memory, buffer, need, want, doing, err);
+    status = vk_check(d, d->f->CreateBuffer(d->handle, &info, NULL, &buffer->handle), what, err);
+    if (status == STATUS_OK) status = bind_memory(memory, buffer, need, want, what, err);
 done:
     if (status == STATUS_OK) return buffer;
     vk_buffer_destroy(memory, buffer);

@@ -77,8 +77,8 @@ static enum status compile(struct vk_pipelines *p, const struct vk_dispatch *d, 
                            VkPipeline *out, struct error *err)
 {
     struct vk_device *device = p->device;
-    char doing[96];
-    snprintf(doing, sizeof doing, "compiling the kernel '%s'", shader->name);
+    char what[96];
+    snprintf(what, sizeof what, "compiling the kernel '%s'", shader->name);
     const VkShaderModuleCreateInfo module = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->bytes, .pCode = shader->words};
     VkSpecializationMapEntry entries[VK_MAX_SPECS];
@@ -102,10 +102,10 @@ static enum status compile(struct vk_pipelines *p, const struct vk_dispatch *d, 
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
     enum status status =
-        vk_check(device, device->f->CreateShaderModule(device->handle, &module, NULL, &info.stage.module), doing, err);
+        vk_check(device, device->f->CreateShaderModule(device->handle, &module, NULL, &info.stage.module), what, err);
     if (status != STATUS_OK) return status;
     status =
-        vk_check(device, device->f->CreateComputePipelines(device->handle, p->cache, 1, &info, NULL, out), doing, err);
+        vk_check(device, device->f->CreateComputePipelines(device->handle, p->cache, 1, &info, NULL, out), what, err);
     device->f->DestroyShaderModule(device->handle, info.stage.module, NULL);
     return status;
 }

@@ -62,7 +62,7 @@ enum status vk_profiler_seconds(struct vk_profiler *p, double *seconds, struct e
         vk_check(d,
                  d->f->GetQueryPoolResults(d->handle, p->pool, 0, (uint32_t)count, count * sizeof *p->stamps, p->stamps,
                                            sizeof *p->stamps, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
-                 "reading its clock", err);
+                 "its clock", err);
     if (status != STATUS_OK) return status;
     const uint64_t mask = d->timestamp_bits >= 64 ? UINT64_MAX : (UINT64_C(1) << d->timestamp_bits) - 1;
     for (int i = 0; i < p->steps; i++)

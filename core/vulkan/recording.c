@@ -400,7 +400,7 @@ static void describe(const struct vk_recording *r, const struct piece *piece, ch
 enum status vk_recording_submit(struct vk_recording *r, const struct plan *plan, struct error *err)
 {
     struct vk_device *d = r->context->device;
-    char doing[2 * SHAPE_TEXT_BYTES + 96];
+    char what[2 * SHAPE_TEXT_BYTES + 96];
     assert(plan->count == r->steps);
     for (int i = 0; i < r->steps; i++) r->nodes[i] = plan->steps[i].node;
     for (int i = 0; i < r->check_count; i++) memset(r->flags->mapped + i * CHECK_BYTES, 0xff, sizeof(uint32_t));
@@ -409,10 +409,9 @@ enum status vk_recording_submit(struct vk_recording *r, const struct plan *plan,
         struct piece *piece = &r->pieces[i];
         const VkSubmitInfo submit = {
             .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &piece->commands};
-        describe(r, piece, doing, sizeof doing);
-        status = vk_check(d, d->f->ResetFences(d->handle, 1, &piece->fence), doing, err);
-        if (status == STATUS_OK)
-            status = vk_check(d, d->f->QueueSubmit(d->queue, 1, &submit, piece->fence), doing, err);
+        describe(r, piece, what, sizeof what);
+        status = vk_check(d, d->f->ResetFences(d->handle, 1, &piece->fence), what, err);
+        if (status == STATUS_OK) status = vk_check(d, d->f->QueueSubmit(d->queue, 1, &submit, piece->fence), what, err);
         if (status == STATUS_OK) r->running = true;
     }
     if (status != STATUS_OK && r->running) {
@@ -442,13 +441,13 @@ static enum status complain(struct vk_recording *r, int step, uint32_t place, st
 enum status vk_recording_wait(struct vk_recording *r, struct error *err)
 {
     struct vk_device *d = r->context->device;
-    char doing[2 * SHAPE_TEXT_BYTES + 96];
+    char what[2 * SHAPE_TEXT_BYTES + 96];
     if (!r->running) return STATUS_OK;
     r->running = false;
     for (int i = 0; i < r->piece_count; i++) {
-        describe(r, &r->pieces[i], doing, sizeof doing);
+        describe(r, &r->pieces[i], what, sizeof what);
         const enum status status =
-            vk_check(d, d->f->WaitForFences(d->handle, 1, &r->pieces[i].fence, VK_TRUE, VK_PATIENCE_NS), doing, err);
+            vk_check(d, d->f->WaitForFences(d->handle, 1, &r->pieces[i].fence, VK_TRUE, VK_PATIENCE_NS), what, err);
         if (status != STATUS_OK) return status;
     }
     for (int i = 0; i < r->steps; i++) {
