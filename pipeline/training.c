@@ -3,6 +3,7 @@
  * The loop. Opening: settings, data, networks, and the checkpoint that is gone on from. Then step by step to the end,
  * with a checkpoint, a result and a sheet every so many steps.
  */
+#define _POSIX_C_SOURCE 200809L /* mkdir, access */
 #include "pipeline/training.h"
 
 #include "core/io/dataset.h"
@@ -12,8 +13,11 @@
 #include "pipeline/kind.h"
 #include "pipeline/training_loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct training_family *const families[] = {
 #define X(name) &name##_training,
@@ -29,6 +33,23 @@ const char *limn_train_family_name(int i)
 }
 
 /* ---- opening ---- */
+
+/* The result's folder is made if it is not there. Better to know now than after the first hours that it cannot be
+ * written to. */
+static enum status make_folder(const char *out, struct error *err)
+{
+    char folder[TRAINING_PATH_BYTES] = ".";
+    const char *slash = strrchr(out, '/');
+    if (slash) snprintf(folder, sizeof folder, "%.*s", slash > out ? (int)(slash - out) : 1, out);
+    struct stat info;
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return fail(err, STATUS_IO, "%s: the folder could not be made: %s", quote(folder).text, strerror(errno));
+    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
+        return fail(err, STATUS_IO, "%s: is no folder that a result could be written to", quote(folder).text);
+    if (access(folder, W_OK | X_OK) != 0)
+        return fail(err, STATUS_IO, "%s: cannot be written to: %s", quote(folder).text, strerror(errno));
+    return STATUS_OK;
+}
 
 static enum status set_paths(struct training *t, const char *out, struct error *err)
 {
@@ -63,7 +84,8 @@ static enum status check_options(struct training *t, struct error *err)
                     (long long)INT64_MAX);
     t->threads = o->threads;
     t->watch = o->watch;
-    return set_paths(t, o->out, err);
+    const enum status status = set_paths(t, o->out, err);
+    return status == STATUS_OK ? make_folder(t->out, err) : status;
 }
 
 static void tell_skipped(void *context, const char *sentence)

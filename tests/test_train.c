@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * limn train: from a folder of pictures to a model that limn opens; killed, stopped and resumed; what is refused. The
+ * weights after a training are the same bits however often it was interrupted.
+ */
+#define _GNU_SOURCE /* memmem */
+#include "core/base/memory.h"
+#include "core/io/checkpoint.h"
+#include "include/limn.h"
+#include "tests/support/train.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct scratch scratch;
+
+static int set_up(void **state)
+{
+    (void)state;
+    train_set_up(&scratch);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    scratch_close(&scratch);
+    return 0;
+}
+
+static void run_well(const char *words)
+{
+    struct outcome o = train_run(&scratch, words);
+    if (o.status != 0) fail_msg("%s: %s", words, o.err);
+    outcome_clear(&o);
+}
+
+/* The sentence is asserted to hold each of the words. */
+static void run_badly(const char *words, int status, const char *first, const char *second)
+{
+    struct outcome o = train_run(&scratch, words);
+    if (o.status != status || !strstr(o.err, first) || !strstr(o.err, second))
+        fail_msg("%s: %d: %s", words, o.status, o.err);
+    outcome_clear(&o);
+}
+
+static bool same_files(const char *a, const char *b)
+{
+    size_t sizes[2];
+    uint8_t *bytes[2] = {file_load(scratch_path(&scratch, a), &sizes[0]),
+                         file_load(scratch_path(&scratch, b), &sizes[1])};
+    const bool same = sizes[0] == sizes[1] && memcmp(bytes[0], bytes[1], sizes[0]) == 0;
+    memory_free(bytes[0]);
+    memory_free(bytes[1]);
+    return same;
+}
+
+/* How many records there are; that they count up by one is asserted. */
+static int count_records(const char *path)
+{
+    size_t size;
+    uint8_t *bytes = file_load(scratch_path(&scratch, path), &size);
+    int count = 0;
+    for (size_t at = 0; at < size;) {
+        const uint8_t *end = memchr(bytes + at, '\n', size - at);
+        assert_non_null(end);
+        json_t *record = json_loadb((const char *)bytes + at, (size_t)(end - (bytes + at)), 0, NULL);
+        assert_int_equal(json_integer_value(json_object_get(record, "step")), ++count);
+        assert_true(json_real_value(json_object_get(record, "loss")) > 0);
+        assert_true(json_real_value(json_object_get(record, "images_per_second")) > 0);
+        json_decref(record);
+        at = (size_t)(end - bytes) + 1;
+    }
+    memory_free(bytes);
+    return count;
+}
+
+/* ---- all is well ---- */
+
+static void test_command(void **state)
+{
+    (void)state;
+    run_well("--out run/m.safetensors --steps 6 --log-every 1 --sheet-every 0");
+    assert_int_equal(count_records("run/train.jsonl"), 6);
+    struct outcome o =
+        command_run(scratch.folder, "generate 'a red square' -m run/m.safetensors --steps 2 -o p.png", NULL);
+    if (o.status != 0) fail_msg("%s", o.err);
+    outcome_clear(&o);
+    o = command_run(scratch.folder, "info run/m.safetensors --json", NULL);
+    assert_int_equal(o.status, 0);
+    assert_non_null(strstr(o.out, "a red square"));
+    outcome_clear(&o);
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    struct outcome o = train_run(&scratch, "--out json/m.safetensors --steps 5 --log-every 2 --sheet-every 0");
+    assert_int_equal(o.status, 0);
+    int records = 0, step = 0;
+    for (char *line = strtok(o.out, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *event = json_loads(line, 0, NULL);
+        assert_true(json_is_object(event));
+        if (strcmp(json_string_value(json_object_get(event, "event")), "step") == 0) {
+            records++;
+            step = (int)json_integer_value(json_object_get(event, "step"));
+            assert_true(json_is_real(json_object_get(event, "loss")));
+            assert_true(json_is_real(json_object_get(event, "images_per_second")));
+        }
+        json_decref(event);
+    }
+    assert_int_equal(records, 3); /* steps 2, 4 and the last */
+    assert_int_equal(step, 5);
+    outcome_clear(&o);
+}
+
+static void test_quiet(void **state)
+{
+    (void)state;
+    struct outcome o = command_run(scratch.folder,
+                                   "train diffusion --data pictures --vae vae.safetensors --config tiny.json --size 16 "
+                                   "--steps 2 --out quiet/m.safetensors --quiet",
+                                   NULL);
+    assert_int_equal(o.status, 0);
+    assert_string_equal(o.out, "");
+    assert_string_equal(o.err, "");
+    outcome_clear(&o);
+}
+
+/* ---- interrupted ---- */
+
+#define LONG "--steps 24 --log-every 1 --save-every 3 --sheet-every 0 "
+
+/* Reads so many records of a running training and sends it a signal; false if it had ended before. */
+static bool interrupt(const char *words, int records, int signal_number, int *status)
+{
+    char line[1024];
+    snprintf(line, sizeof line, TRAIN_DIFFUSION "%s", words);
+    const struct running r = command_start(scratch.folder, line);
+    FILE *output = fdopen(r.output, "r");
+    assert_non_null(output);
+    bool ended = true;
+    while (fgets(line, sizeof line, output)) {
+        if (!strstr(line, "\"event\":\"step\"") || --records > 0) continue;
+        ended = false;
+        kill(r.process, signal_number);
+        break;
+    }
+    assert_int_equal(waitpid(r.process, status, 0), r.process);
+    fclose(output);
+    return !ended;
+}
+
+static void test_killed(void **state)
+{
+    (void)state;
+    /* How many records each life sees before it is killed: before the first checkpoint, at one, between two of them. */
+    static const int lives[] = {1, 2, 3, 4, 3, 5, 3, 4, 1, 6};
+    int status;
+    run_well(LONG "--out whole/m.safetensors");
+    for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
+        const bool killed = interrupt(LONG "--resume --out killed/m.safetensors", lives[i], SIGKILL, &status);
+        assert_true(killed && WIFSIGNALED(status));
+    }
+    run_well(LONG "--resume --out killed/m.safetensors");
+    assert_true(same_files("whole/m.safetensors", "killed/m.safetensors"));
+    assert_true(same_files("whole/m.state.safetensors", "killed/m.state.safetensors"));
+    assert_int_equal(count_records("killed/train.jsonl"), 24);
+}
+
+static void test_stopped(void **state)
+{
+    (void)state;
+    int status;
+    assert_true(interrupt(LONG "--out stopped/m.safetensors", 5, SIGINT, &status));
+    assert_int_equal(WEXITSTATUS(status), 130);
+    assert_true(interrupt("--resume --out stopped/m.safetensors", 4, SIGINT, &status)); /* settings are remembered */
+    run_well("--resume --out stopped/m.safetensors");
+    assert_true(same_files("whole/m.state.safetensors", "stopped/m.state.safetensors"));
+}
+
+static void test_earlier_training_is_kept(void **state)
+{
+    (void)state;
+    run_well("--out twice/m.safetensors --steps 2 --sheet-every 0");
+    run_badly("--out twice/m.safetensors --steps 2", 2, "--resume", "--restart");
+    run_badly("--out twice/m.safetensors --steps 3 --resume --config wide.json", 1, "wide.json", "opened");
+    run_well("--out twice/m.safetensors --steps 2 --restart --sheet-every 0");
+    file_save(scratch_path(&scratch, "wide.json"), "{\"unet\": {\"channels\": 16}}", 26);
+    run_badly("--out twice/m.safetensors --steps 3 --resume --config wide.json", 2, "other shapes", "twice/m.state");
+}
+
+/* A learning rate beyond reason: the loss is soon no number, and the last checkpoint is one from before. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    run_badly("--out nan/m.safetensors --steps 200 --lr 100 --clip 0 --warm-up 0 --schedule constant --save-every 1 "
+              "--ema 0 --decay 100 --sheet-every 0",
+              2, "not finite", "learning rate");
+    struct limn_info info;
+    struct limn_error error = {0};
+    assert_int_equal(limn_info_read(&info, scratch_path(&scratch, "nan/m.safetensors"), &error), LIMN_OK);
+    limn_info_clear(&info);
+}
+
+/* ---- parts and machines ---- */
+
+/* Fails unless the trainings' first moments, which after one step are a tenth of the gradient, are the same but for
+ * rounding. */
+static void same_gradients(const char *a, const char *b)
+{
+    struct error err = {0};
+    struct checkpoint *states[2] = {NULL, NULL};
+    if (checkpoint_open(&states[0], scratch_path(&scratch, a), &err) != STATUS_OK ||
+        checkpoint_open(&states[1], scratch_path(&scratch, b), &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+    const struct tensor *one = checkpoint_find(states[0], "diffusion.first");
+    const struct tensor *other = checkpoint_find(states[1], "diffusion.first");
+    assert_true(one && other && one->count == other->count);
+    double apart = 0, length = 0;
+    for (int64_t i = 0; i < one->count; i++) {
+        const double x = (double)((const float *)one->data)[i], y = (double)((const float *)other->data)[i];
+        apart += (x - y) * (x - y);
+        length += x * x;
+    }
+    if (!(length > 0) || sqrt(apart / length) > 1e-6) fail_msg("%s and %s: %g apart", a, b, sqrt(apart / length));
+    checkpoint_close(states[0]);
+    checkpoint_close(states[1]);
+}
+
+#define ONE_STEP "--steps 1 --flip --caption-dropout 0.3 --sheet-every 0 "
+
+static void test_parts(void **state)
+{
+    (void)state;
+    run_well(ONE_STEP "--batch 6 --out parts/one.safetensors");
+    run_well(ONE_STEP "--batch 6 --accumulate 3 --out parts/three.safetensors");
+    run_well(ONE_STEP "--batch 6 --recompute 3 --out parts/again.safetensors");
+    same_gradients("parts/one.state.safetensors", "parts/three.state.safetensors");
+    same_gradients("parts/one.state.safetensors", "parts/again.state.safetensors");
+}
+
+/* Two machines with three pictures each are one machine with six. */
+static void test_two_machines(void **state)
+{
+    (void)state;
+    char command[2048];
+    if (system("mpirun --version > /dev/null 2>&1") != 0) {
+        print_message("left out: there is no mpirun here\n");
+        skip();
+    }
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);
+    setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1); /* containers forbid the other */
+    setenv("ASAN_OPTIONS", "detect_leaks=0", 0);                   /* MPI keeps what it has until the end */
+    snprintf(command, sizeof command, "cd '%s' && mpirun -n 2 '%s/limn' %s > mpi.txt 2>&1 < /dev/null", scratch.folder,
+             BUILD_DIR, TRAIN_DIFFUSION ONE_STEP "--batch 3 --out parts/two.safetensors");
+    const int result = system(command);
+    if (result != 0) {
+        size_t size;
+        uint8_t *said = file_load(scratch_path(&scratch, "mpi.txt"), &size);
+        const bool without = size > 0 && memmem(said, size, "built without MPI", 17) != NULL;
+        if (!without) fail_msg("%.*s", (int)size, (const char *)said);
+        memory_free(said);
+        print_message("left out: limn was built without MPI\n");
+        skip();
+    }
+    same_gradients("parts/one.state.safetensors", "parts/two.state.safetensors");
+}
+
+/* ---- what is refused ---- */
+
+static void test_bad_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words, *first, *second;
+    } cases[] = {
+        {"--out m.png", "m.png", ".safetensors"},
+        {"--out .safetensors", ".safetensors", "name"},
+        {"--out bad/m.safetensors --batch 5 --accumulate 2", "batch of 5", "equal parts"},
+        {"--out bad/m.safetensors --size 20", "size 20", "multiple of"},
+        {"--out bad/m.safetensors --prediction x1", "x1", "eps"},
+        {"--out bad/m.safetensors --schedule sine", "sine", "cosine"},
+        {"--out bad/m.safetensors --dtype int4", "int4", "dtype"},
+        {"--out bad/m.safetensors --steps 0", "--steps 0", "from 1"},
+        {"--out bad/m.safetensors --lr nan", "--lr nan", "number"},
+        {"--out bad/m.safetensors --ema 1", "--ema 1", "number"},
+        {"--out bad/m.safetensors --threads 0", "--threads 0", "from 1"},
+        {"--out bad/m.safetensors --resume --restart", "--resume", "--restart"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        run_badly(cases[i].words, 2, cases[i].first, cases[i].second);
+    run_badly("--out bad/m.safetensors --init none.safetensors", 1, "none.safetensors", "opened");
+    run_badly("--out vae.safetensors/m.safetensors", 1, "vae.safetensors", "folder");
+    struct outcome o = command_run(scratch.folder, "train painting --data pictures --out m.safetensors", NULL);
+    assert_int_equal(o.status, 2);
+    assert_non_null(strstr(o.err, "diffusion"));
+    outcome_clear(&o);
+    o = command_run(scratch.folder, "train diffusion --data nowhere --out m.safetensors", NULL);
+    assert_int_equal(o.status, 1);
+    assert_non_null(strstr(o.err, "nowhere"));
+    outcome_clear(&o);
+}
+
+static void test_bad_configurations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *first, *second;
+        int status;
+    } cases[] = {
+        {"{", "bad.json", "line", 1},
+        {"[]", "bad.json", "object", 1},
+        {"{\"training\": 3}", "training", "object", 2},
+        {"{\"trainings\": {}}", "trainings", "training", 2},
+        {"{\"training\": {\"stepps\": 3}}", "stepps", "training", 2},
+        {"{\"training\": {\"steps\": 0}}", "steps", "from 1", 2},
+        {"{\"training\": {\"steps\": 1.5}}", "steps", "whole", 2},
+        {"{\"training\": {\"flip\": 1}}", "flip", "true or false", 2},
+        {"{\"training\": {\"optimiser\": \"adamx\"}}", "optimiser", "adamw", 2},
+        {"{\"training\": {\"channels\": 2}}", "channels 2", "1 or 3", 2},
+        {"{\"unet\": {\"depth\": 2}}", "depth", "unet", 2},
+        {"{\"unet\": {\"multipliers\": []}}", "multipliers", "list", 2},
+        {"{\"unet\": {\"multipliers\": [1, 99]}}", "multipliers", "from 1", 2},
+        {"{\"unet\": {\"groups\": 5}}", "groups", "channels", 2},
+        {"{\"text\": {\"heads\": 3}}", "heads", "3", 1},
+        {"{\"training\": {\"steps\": 1, \"steps\": 2}}", "bad.json", "steps", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        file_save(scratch_path(&scratch, "bad.json"), cases[i].text, strlen(cases[i].text));
+        run_badly("--out bad/m.safetensors --config bad.json", cases[i].status, cases[i].first, cases[i].second);
+    }
+}
+
+/* A limit is held before the first step, and what is asked for is named; parts of a batch need less than the whole. */
+static void test_memory(void **state)
+{
+    (void)state;
+    run_badly("--out memory/m.safetensors --max-memory 1M", 1, "1.0 MiB", "--batch");
+    run_badly("--out memory/m.safetensors --max-memory 6M --batch 256", 1, "6.0 MiB", "--accumulate");
+    run_well(ONE_STEP "--out memory/m.safetensors --max-memory 6M --batch 256 --accumulate 64");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_earlier_training_is_kept),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_two_machines),
+        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_bad_configurations),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
