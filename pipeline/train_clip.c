@@ -283,7 +283,7 @@ static enum status clip_save(struct training *t, const char *path, struct error 
         status = training_result_metadata(result, "limn.merges", c->captions.merges, err);
     if (status == STATUS_OK) status = training_result_write(result, path, err);
     training_result_destroy(result);
-    free(pack);
+    free(pack); /* library: jansson's */
     return status;
 }
 

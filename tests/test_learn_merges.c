@@ -55,16 +55,17 @@ static void test_order_does_not_matter(void **state)
 static void test_whole_words(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"a red apple, noto style", "빨간 사과, 노토 스타일", "빨간 사과", "A Red Apple",
-                                        "<|endoftext|>red"};
+    static const char *const texts[] = {
+        "a red apple, noto style", "빨간 사과, 노토 스타일", "빨간 사과", "A Red Apple", "<|endoftext|>red",
+    };
+    const char *asked = "red apple 빨간 사과";
     struct error err = {0};
     char *table = NULL;
     assert_int_equal(learn(texts, 5, false, 4000, &table, &err), STATUS_OK);
     struct tokenizer *tokenizer = NULL;
     assert_int_equal(tokenizer_create(&tokenizer, table, &err), STATUS_OK);
     struct tokens tokens = {0};
-    assert_int_equal(tokenizer_encode(tokenizer, "red apple 빨간 사과", strlen("red apple 빨간 사과"), &tokens, &err),
-                     STATUS_OK);
+    assert_int_equal(tokenizer_encode(tokenizer, asked, strlen(asked), &tokens, &err), STATUS_OK);
     assert_int_equal(tokens.count, 4);
     tokens.count = 0;
     assert_int_equal(tokenizer_encode(tokenizer, "style", 5, &tokens, &err), STATUS_OK);
