@@ -56,7 +56,7 @@ static void test_whole_words(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "a red apple, noto style", "빨간 사과, 노토 스타일", "빨간 사과", "A Red Apple", "<|endoftext|>red",
+        "a red apple, noto style", "빨간 사과, 노토", "빨간 사과", "A Red Apple", "<|endoftext|>red",
     };
     const char *asked = "red apple 빨간 사과";
     struct error err = {0};
