@@ -29,14 +29,16 @@ struct picture_set_options {
 };
 
 struct picture_set {
-    struct arena memory;
-    char *name;                            /* the folder */
-    const char **paths;                    /* [count]; NULL entries for pictures that came from memory */
-    uint8_t *values;                       /* [count, side, side, 3] */
-    uint64_t *content;                     /* [count]: a hash of each picture's pixels, what the cache knows it by */
-    float *directions;                     /* [count, width]; NULL until embedded */
-    int64_t count, capacity, width, found; /* found: pictures in the folder before the limit */
-    int side_x, side_y;                    /* width and height of each picture */
+    struct arena memory; /* holds the name and the paths; the set owns the arrays */
+    char *name;          /* of the folder; NULL: none */
+    const char **paths;  /* [count]; NULL for a picture that came from memory */
+    uint8_t *values;     /* [count, side_y, side_x, 3] */
+    uint64_t *content;   /* [count]: a hash of each picture's pixels, what the cache knows it by */
+    float *directions;   /* [count, width]; NULL until embedded */
+    int64_t count, capacity, width;
+    int64_t embedded;   /* the first so many have features */
+    int64_t found;      /* pictures in the folder before the limit */
+    int side_x, side_y; /* width and height of each picture */
 };
 
 /* All PNG and JPEG files of the folder, not of folders in it, in order of their names. One that cannot be read is an
@@ -47,14 +49,15 @@ MUST_CHECK enum status picture_set_read(struct picture_set *set, const char *fol
 MUST_CHECK enum status picture_set_add(struct picture_set *set, const struct image *picture, int side,
                                        struct error *err);
 
-/* Features of every picture that has none yet. cache: a file that is read if it is there and written afterwards; a
- * picture is known by its pixels, and a cache of another network (`model`, a name or hash) is not used; NULL: none. */
 struct picture_set_embedding {
     struct clip_pair *pair; /* borrowed */
     const char *model;      /* what the cache calls the network: the checkpoint's hash, say */
-    const char *cache;
+    const char *cache;      /* a file that is read if it is there and written afterwards; NULL: none */
     const struct measures_watch *watch;
 };
+
+/* Features of every picture of the set, which has one at least. A picture is known to the cache by its pixels; a cache
+ * of another network or that is damaged is not used. Who is stopped finds in the cache what was done. */
 MUST_CHECK enum status picture_set_embed(struct picture_set *set, const struct picture_set_embedding *how,
                                          struct error *err);
 

@@ -7,38 +7,22 @@
  *     4. all pictures in it and in its folders, at any depth; if one of them has a .txt beside it, captions are
  *        those texts; else, for pictures in folders, the name of the folder
  */
-#define _XOPEN_SOURCE 700 /* strcasecmp, S_IFDIR */
+#define _XOPEN_SOURCE 700 /* S_IFDIR */
 #include "core/io/charset.h"
 #include "core/io/dataset_build.h"
 #include "core/io/file.h"
+#include "core/io/listing.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 enum { MAX_DEPTH = 32 };
 
 static const char metadata_name[] = "metadata.jsonl";
-
-static bool ends_with(const char *name, const char *ending)
-{
-    const size_t length = strlen(name), end = strlen(ending);
-    return length > end && strcasecmp(name + length - end, ending) == 0;
-}
-
-/* Other kinds than PNG and JPEG are on the list so that they are told about rather than passed over. */
-static bool is_picture_name(const char *name)
-{
-    static const char *const endings[] = {".png", ".jpg",  ".jpeg", ".webp", ".gif",  ".bmp",
-                                          ".tif", ".tiff", ".avif", ".jxl",  ".heic", ".ppm"};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (ends_with(name, endings[i])) return true;
-    return false;
-}
 
 /* A block; NULL for want of memory. A folder "" is the one that names are relative to. */
 static char *path_join(const char *folder, const char *name)
@@ -61,67 +45,6 @@ static bool is_there(const char *path, mode_t kind)
 {
     struct stat info;
     return stat(path, &info) == 0 && (info.st_mode & S_IFMT) == kind;
-}
-
-/* ---- the names in one folder ---- */
-
-struct names {
-    char **list; /* owned, with the names */
-    size_t count, capacity;
-};
-
-static void names_clear(struct names *names)
-{
-    for (size_t i = 0; i < names->count; i++) memory_free(names->list[i]);
-    memory_free(names->list);
-    *names = (struct names){0};
-}
-
-static bool names_add(struct names *names, const char *name)
-{
-    if (names->count == names->capacity) {
-        const size_t capacity = names->capacity ? 2 * names->capacity : 64;
-        char **grown = memory_resize(names->list, capacity * sizeof *grown);
-        if (!grown) return false;
-        names->list = grown;
-        names->capacity = capacity;
-    }
-    char *copy = memory_strdup(name);
-    if (copy) names->list[names->count++] = copy;
-    return copy != NULL;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Sorted, so that what is told comes in the same order everywhere. Hidden files, and those that archivers of one kind
- * of computer add, are not part of a set. */
-static enum status list_folder(struct names *names, const char *path, struct error *err)
-{
-    *names = (struct names){0};
-    DIR *folder = opendir(path);
-    if (!folder) return fail(err, STATUS_IO, "%s: could not be opened: %s", path, strerror(errno));
-    enum status status = STATUS_OK;
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(folder);
-        if (!entry) {
-            if (errno != 0) status = fail(err, STATUS_IO, "%s: could not be read: %s", path, strerror(errno));
-            break;
-        }
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "__MACOSX") == 0) continue;
-        if (names_add(names, entry->d_name)) continue;
-        status = fail_no_memory(err, path, names->count);
-        break;
-    }
-    closedir(folder);
-    if (status == STATUS_OK && names->count > 0)
-        qsort(names->list, names->count, sizeof *names->list, compare_names);
-    else
-        names_clear(names);
-    return status;
 }
 
 /* ---- all pictures below a folder ---- */
@@ -153,7 +76,7 @@ static enum status visit(struct dataset *set, const char *name, const struct tra
     if (stat(path, &info) != 0)
         dataset_skip(set, "%s: could not be examined: %s", path, strerror(errno));
     else if (!S_ISDIR(info.st_mode))
-        status = !is_picture_name(name) || dataset_add(set, name, err) ? STATUS_OK : err->status;
+        status = !name_is_of_picture(name) || dataset_add(set, name, err) ? STATUS_OK : err->status;
     else if (is_on_trail(trail, &info))
         dataset_skip(set, "%s: is a link back to a folder that it lies in", path);
     else if (trail->depth == MAX_DEPTH)
@@ -172,7 +95,7 @@ static enum status walk(struct dataset *set, const char *folder, const struct tr
     struct error found = {0};
     char *path = path_join(set->folder, folder);
     if (!path) return fail_no_memory(err, folder, strlen(folder));
-    enum status status = list_folder(&names, path, &found);
+    enum status status = folder_list(&names, path, &found);
     if (status == STATUS_IO && above) {
         dataset_skip(set, "%s", found.text);
         status = STATUS_OK;
@@ -315,7 +238,7 @@ static enum status list_classes(struct dataset *set, struct error *err)
     for (int64_t i = 0; i < set->count; i++)
         if (set->items[i].caption_count > 0 && (marked == 0 || names[marked - 1] != set->items[i].captions))
             names[marked++] = set->items[i].captions;
-    qsort(names, marked, sizeof *names, compare_names);
+    qsort(names, marked, sizeof *names, names_compare);
     for (size_t i = 0; i < marked; i++)
         if (kept == 0 || strcmp(names[kept - 1], names[i]) != 0) names[kept++] = names[i];
     set->classes = arena_alloc(&set->arena, (kept + 1) * sizeof *names);
@@ -326,7 +249,7 @@ static enum status list_classes(struct dataset *set, struct error *err)
     for (int64_t i = 0; i < set->count; i++) {
         struct dataset_item *item = &set->items[i];
         if (item->caption_count == 0) continue;
-        const char **place = bsearch(&item->captions, set->classes, kept, sizeof *set->classes, compare_names);
+        const char **place = bsearch(&item->captions, set->classes, kept, sizeof *set->classes, names_compare);
         item->class = (int)(place - set->classes);
     }
     return STATUS_OK;
@@ -390,7 +313,7 @@ static const char *find_inner(struct dataset *set, const struct names *names, st
 {
     static const char *const inner[] = {"train", "raw"};
     for (size_t i = 0; i < names->count; i++)
-        if (is_picture_name(names->list[i])) return NULL;
+        if (name_is_of_picture(names->list[i])) return NULL;
     for (size_t i = 0; i < sizeof inner / sizeof *inner; i++) {
         const char *path = join(set, set->folder, inner[i], err);
         if (!path || is_there(path, S_IFDIR)) return path;
@@ -410,7 +333,7 @@ static enum status index_folder(struct dataset *set, bool may_go_in, struct erro
                     "%s: tables are not read; write metadata.jsonl with a line such as {\"file_name\": \"a.png\", "
                     "\"text\": \"a red apple\"} for each picture",
                     table);
-    enum status status = list_folder(&names, set->folder, err);
+    enum status status = folder_list(&names, set->folder, err);
     if (status != STATUS_OK) return status;
     const char *idx = find_idx(&names);
     if (idx) idx = join(set, set->folder, idx, err);
@@ -432,7 +355,7 @@ static enum status index_file(struct dataset *set, const char *path, struct erro
     const char *slash = strrchr(path, '/');
     set->folder = slash ? arena_strndup(&set->arena, path, (size_t)(slash - path)) : ".";
     if (!set->folder) return fail_no_memory(err, path, strlen(path));
-    if (ends_with(path, ".jsonl")) return index_metadata(set, path, err);
+    if (name_ends_with(path, ".jsonl")) return index_metadata(set, path, err);
     if (strstr(path, "idx")) return dataset_read_idx(set, path, err);
     return fail(err, STATUS_ARGUMENT,
                 "%s: is a file; a data set is a folder of pictures, a metadata.jsonl or an IDX file of pictures", path);

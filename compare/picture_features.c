@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Features of a set of pictures, and the file that keeps them: a safetensors file with
+ *
+ *     content     I64 [n]           hashes of the pictures' pixels, rising
+ *     directions  F32 [n, width]    in the same order
+ *     __metadata__ {"limn.features": the network}
+ *
+ * A cache that is of another network, damaged or no such file at all is written anew.
+ */
+#include "compare/picture_set.h"
+#include "core/io/checkpoint.h"
+#include "core/io/safetensors_write.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEEP_EVERY = 512 }; /* pictures after which what is found so far is written */
+
+static const char note_key[] = "limn.features";
+
+struct entry {
+    uint64_t content;
+    int64_t row; /* of the cache when reading, of the set when writing */
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    if (x->content != y->content) return x->content < y->content ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* ---- reading ---- */
+
+/* The two tensors, if the file is what it should be. */
+static bool check_cache(const struct checkpoint *file, const char *model, int64_t width, const struct tensor **content,
+                        const struct tensor **directions)
+{
+    const char *note = checkpoint_metadata(file, note_key);
+    const struct tensor *c = *content = checkpoint_find(file, "content");
+    const struct tensor *d = *directions = checkpoint_find(file, "directions");
+    return note && strcmp(note, model) == 0 && c && d && c->dtype == DTYPE_I64 && c->rank == 1 &&
+           d->dtype == DTYPE_F32 && d->rank == 2 && d->dim[0] == c->dim[0] && d->dim[1] == width;
+}
+
+static uint64_t content_at(const struct tensor *content, int64_t row)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)content->data + (size_t)row * sizeof value, sizeof value);
+    return value;
+}
+
+/* The row of this picture, or -1. */
+static int64_t find_row(const struct tensor *content, uint64_t wanted)
+{
+    int64_t low = 0, high = content->count;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (content_at(content, middle) < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < content->count && content_at(content, low) == wanted ? low : -1;
+}
+
+static bool is_direction(const float *values, int64_t width)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < width; j++) sum += (double)values[j] * (double)values[j];
+    return fabs(sum - 1) < 1e-3; /* false for NaN */
+}
+
+/* done[i]: whether picture i is in the cache. */
+static void read_cache(struct picture_set *set, const char *path, const char *model, bool *done)
+{
+    struct error ignored = {0};
+    struct checkpoint *file = NULL;
+    const struct tensor *content, *directions;
+    const size_t row_bytes = (size_t)set->width * sizeof(float);
+    if (checkpoint_open(&file, path, &ignored) != STATUS_OK) return;
+    if (check_cache(file, model, set->width, &content, &directions))
+        for (int64_t i = set->embedded; i < set->count; i++) {
+            const int64_t row = find_row(content, set->content[i]);
+            float *out = set->directions + i * set->width;
+            if (row < 0) continue;
+            memcpy(out, (const char *)directions->data + (size_t)row * row_bytes, row_bytes);
+            done[i] = is_direction(out, set->width);
+        }
+    checkpoint_close(file);
+}
+
+/* ---- writing ---- */
+
+struct writing {
+    const struct picture_set *set;
+    const struct entry *entries;
+};
+
+static void fill(void *context, int tensor, int64_t first, int64_t n, void *out)
+{
+    const struct writing *w = context;
+    const int64_t width = w->set->width;
+    for (int64_t i = first; i < first + n; i++)
+        if (tensor == 0)
+            ((uint64_t *)out)[i - first] = w->entries[i].content;
+        else
+            ((float *)out)[i - first] = w->set->directions[w->entries[i / width].row * width + i % width];
+}
+
+static enum status write_cache(const struct picture_set *set, const char *path, const char *model, const bool *done,
+                               struct error *err)
+{
+    int64_t count = 0;
+    struct entry *entries = memory_alloc_raw((size_t)set->count * sizeof *entries);
+    if (!entries) return fail_no_memory(err, "a list of features", (size_t)set->count * sizeof *entries);
+    for (int64_t i = 0; i < set->count; i++)
+        if (done[i]) entries[count++] = (struct entry){set->content[i], i};
+    qsort(entries, (size_t)count, sizeof *entries, compare_entries);
+    struct writing writing = {set, entries};
+    const struct tensor tensors[] = {
+        {.name = "content", .dtype = DTYPE_I64, .rank = 1, .dim = {count}},
+        {.name = "directions", .dtype = DTYPE_F32, .rank = 2, .dim = {count, set->width}},
+    };
+    const struct safetensors_file file = {.tensors = tensors,
+                                          .count = 2,
+                                          .notes = &(struct safetensors_note){note_key, model},
+                                          .note_count = 1,
+                                          .fill = fill,
+                                          .context = &writing};
+    const enum status status = safetensors_write(path, &file, err);
+    memory_free(entries);
+    return status;
+}
+
+/* ---- embedding ---- */
+
+static enum status embed_one(struct picture_set *set, int64_t i, struct clip_pair *pair, struct error *err)
+{
+    const size_t bytes = (size_t)set->side_x * (size_t)set->side_y * 3;
+    const struct image picture = {
+        .width = set->side_x, .height = set->side_y, .channels = 3, .pixels = set->values + (size_t)i * bytes};
+    return clip_pair_embed_image(pair, &picture, set->directions + i * set->width, err);
+}
+
+static enum status embed_missing(struct picture_set *set, const struct picture_set_embedding *how, bool *done,
+                                 bool *news, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int64_t fresh = 0;
+    for (int64_t i = set->embedded; i < set->count && status == STATUS_OK; i++) {
+        if (!done[i]) {
+            status = embed_one(set, i, how->pair, err);
+            if (status != STATUS_OK) break;
+            done[i] = *news = true;
+            if (how->cache && ++fresh % KEEP_EVERY == 0) status = write_cache(set, how->cache, how->model, done, err);
+        }
+        if (status == STATUS_OK) status = measures_step(how->watch, "features", i + 1, set->count, err);
+    }
+    return status;
+}
+
+enum status picture_set_embed(struct picture_set *set, const struct picture_set_embedding *how, struct error *err)
+{
+    assert(how->pair && (!how->cache || how->model) && set->count > 0);
+    const int64_t width = (int64_t)clip_pair_width(how->pair);
+    const size_t bytes = (size_t)set->count * (size_t)width * sizeof(float);
+    bool *done = memory_alloc((size_t)set->count), news = false;
+    if (set->width != width) set->embedded = 0;
+    float *directions = memory_resize(set->directions, bytes);
+    if (directions) set->directions = directions;
+    set->width = width;
+    enum status status = directions && done ? STATUS_OK : fail_no_memory(err, "features of pictures", bytes);
+    if (status == STATUS_OK) {
+        memset(done, true, (size_t)set->embedded);
+        if (how->cache) read_cache(set, how->cache, how->model, done);
+        status = embed_missing(set, how, done, &news, err);
+    }
+    /* What is found is kept even when the rest is not wanted any more. */
+    if (how->cache && news && (status == STATUS_OK || status == STATUS_CANCELLED)) {
+        struct error other = {0};
+        struct error *where = status == STATUS_OK ? err : &other;
+        if (write_cache(set, how->cache, how->model, done, where) != STATUS_OK && status == STATUS_OK)
+            status = err->status;
+    }
+    if (status == STATUS_OK) set->embedded = set->count;
+    memory_free(done);
+    return status;
+}
