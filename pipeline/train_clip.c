@@ -14,6 +14,7 @@
 #include "clip/image_tower.h"
 #include "clip/text_tower.h"
 #include "core/base/memory.h"
+#include "core/io/dataset.h"
 #include "pipeline/training_text.h"
 #include "pipeline/warp.h"
 
@@ -106,6 +107,9 @@ static enum status make_towers(struct training *t, struct clip_training *c, stru
     const int length = t->init ? c->text.length : c->text_shape.length;
     if (status == STATUS_OK) status = training_text_open(&c->captions, t, length, c->merges, err);
     if (status != STATUS_OK) return status;
+    if (c->captions.captions == 0)
+        return fail(err, STATUS_FORMAT, "the data are %s; a CLIP pair is learnt from pictures and captions",
+                    dataset_layout(t->data));
     if (t->init && c->captions.vocabulary > c->text.vocabulary)
         return fail(err, STATUS_FORMAT, "the text encoder has states for %d tokens, but its tokenizer makes %d",
                     c->text.vocabulary, c->captions.vocabulary);

@@ -273,6 +273,7 @@ static void refuse(struct limn_train_options options, const char *config, const 
     if (options.batch) all.batch = options.batch;
     if (options.accumulate) all.accumulate = options.accumulate;
     if (options.size) all.size = options.size;
+    if (options.data) all.data = options.data;
     assert_int_not_equal(limn_train(&all, &error), LIMN_OK);
     if (!strstr(error.text, wanted)) fail_msg("'%s' does not say '%s'", error.text, wanted);
 }
@@ -281,6 +282,12 @@ static void test_refuses(void **state)
 {
     (void)state;
     char init[512];
+    char mute[512];
+    uint8_t pixels[SIDE * SIDE * 3];
+    const struct limn_image image = {.width = SIDE, .height = SIDE, .channels = 3, .pixels = pixels};
+    draw(0, pixels);
+    assert_int_equal(limn_image_write(&image, scratch_path(&scratch, "mute/0.png"), NULL), LIMN_OK);
+    snprintf(mute, sizeof mute, "%s", scratch_path(&scratch, "mute"));
     snprintf(init, sizeof init, "%s", scratch_path(&scratch, "init.safetensors"));
     refuse((struct limn_train_options){.batch = 1}, "{}", "at least 2 are needed");
     refuse((struct limn_train_options){.batch = 6, .accumulate = 6}, "{}", "at least 2 are needed");
@@ -288,6 +295,7 @@ static void test_refuses(void **state)
     refuse((struct limn_train_options){0}, "{\"image\": {\"heads\": 5}}", "5 heads do not divide that");
     refuse((struct limn_train_options){0}, "{\"text\": {\"length\": 2}}", "length");
     refuse((struct limn_train_options){0}, "{\"txt\": {}}", "txt");
+    refuse((struct limn_train_options){.data = mute}, "{}", "pictures without captions");
     refuse((struct limn_train_options){.size = 64, .init = init}, "{}", "use --size 32");
     refuse((struct limn_train_options){.init = scratch_path(&scratch, "set/0.png")}, "{}", "is not a model file");
 }
