@@ -17,7 +17,7 @@ enum { PLOT_WIDTH = 960, PLOT_HEIGHT = 540, PLOT_MOST_SERIES = 6 };
 struct plot_series {
     const char *name;    /* for the legend: small letters, digits, blanks, full stops and hyphens */
     const int64_t *step; /* rising */
-    const double *value; /* those that are not finite are left out */
+    const double *value; /* those that are not finite, or beyond 1e30, are left out */
     int64_t count;
 };
 
