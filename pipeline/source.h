@@ -36,4 +36,10 @@ MUST_CHECK enum status source_finish(const struct source *source, struct image *
                                      struct error *err);
 void source_clear(struct source *source);
 
+/* The request's mask alone: one channel at the picture's own size, inverted and blurred as asked; an error if it names
+ * nothing. And the end alone: `painted`, RGB of any size, over the request's picture where the mask says so. */
+MUST_CHECK enum status source_mask(struct image *mask, const struct limn_request *request, struct error *err);
+MUST_CHECK enum status source_compose(const struct limn_request *request, const struct image *mask,
+                                      struct image *painted, struct image *out, struct error *err);
+
 #endif
