@@ -126,7 +126,13 @@ enum status rows_walk(const struct rows *a, const struct rows *b, const struct r
 
 /* ---- nearest ---- */
 
-void nearest_add(struct nearest *nearest, double square)
+/* The smallest of a stream of values, smallest first. */
+struct nearest {
+    int wanted, count;
+    double square[NEAREST_MAX];
+};
+
+static void nearest_add(struct nearest *nearest, double square)
 {
     int at = nearest->count;
     if (at == nearest->wanted) {

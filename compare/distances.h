@@ -41,15 +41,10 @@ struct rows_visit {
 MUST_CHECK enum status rows_walk(const struct rows *a, const struct rows *b, const struct rows_visit *visit,
                                  struct error *err);
 
-/* The k smallest of a stream of values, smallest first. */
 enum { NEAREST_MAX = 64 };
-struct nearest {
-    int wanted, count;
-    double square[NEAREST_MAX];
-};
-void nearest_add(struct nearest *nearest, double square);
 
-/* out[i]: squared distance from row i to the k-th nearest other row of the set, which has more than k rows. */
+/* out[i]: squared distance from row i to the k-th nearest other row of the set, which has more than k rows;
+ * k is 1 to NEAREST_MAX. */
 MUST_CHECK enum status rows_radii(const struct rows *set, int k, const struct measures_watch *watch, double *out,
                                   struct error *err);
 
