@@ -208,6 +208,43 @@ const char *limn_recipe_field(const struct limn_recipe *recipe, const char *name
  * "Lora hashes"); NULL past the last. */
 const char *limn_recipe_unfollowed(const struct limn_recipe *recipe, int i);
 
+/* ---- a GAN's latent space ---- */
+
+/* How many numbers a latent vector has: what a GAN paints from beside the prompt. 0: the model is no GAN. */
+int limn_latent_size(const struct limn_model *model);
+
+/* The vector that limn_paint takes for this request: of its seed, subseed, truncation and rng. */
+enum limn_status limn_latent_draw(struct limn_model *model, const struct limn_request *request, float *latent,
+                                  struct limn_error *error);
+
+/* out = the point between a and b on the arc, t from 0 to 1: vectors between are as long as those at the ends (White
+ * 2016, arXiv 1609.04468). out may be a or b. */
+void limn_latent_between(float *out, const float *a, const float *b, int size, double t);
+
+/* Paints any vector; of the request only prompt and watch count. `parameters` are left NULL: no seed gives the picture
+ * again. */
+enum limn_status limn_latent_paint(struct limn_model *model, const struct limn_request *request, const float *latent,
+                                   struct limn_picture *picture, struct limn_error *error);
+
+/* The vector whose picture is nearest to request->image, by gradient descent from several drawn ones; with a mask, where
+ * the mask is black. rms (may be NULL): how far off it is, as a share of the range of values. */
+enum limn_status limn_latent_find(struct limn_model *model, const struct limn_request *request, float *latent,
+                                  float *rms, struct limn_error *error);
+
+/* What the GAN's discriminator says of request->image (with the prompt, if it is conditional): below 0 that it is made,
+ * above 0 that it is real. LIMN_UNSUPPORTED if the file holds none. */
+enum limn_status limn_latent_judge(struct limn_model *model, const struct limn_request *request, float *score,
+                                   struct limn_error *error);
+
+/* Pictures side by side in rows of `columns`, 0: about as many columns as rows. Pictures below 64 pixels are shown
+ * larger. */
+enum limn_status limn_picture_sheet(struct limn_picture *sheet, const struct limn_picture *pictures, int count,
+                                    int columns, struct limn_error *error);
+
+/* An animated PNG that plays for ever; pictures of one size, each shown so many milliseconds. */
+enum limn_status limn_animation_write(const struct limn_picture *pictures, int count, int milliseconds,
+                                      const char *path, struct limn_error *error);
+
 /* ---- what is in a file ---- */
 
 struct limn_part {

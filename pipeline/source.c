@@ -58,20 +58,19 @@ static enum status blur_in_place(struct image *image, float sigma, struct error 
     return STATUS_OK;
 }
 
-static enum status make_mask(struct source *s, struct error *err)
+enum status source_mask(struct image *mask, const struct limn_request *r, struct error *err)
 {
-    const struct limn_request *r = &s->job->request;
     const struct image given = api_image(r->mask);
-    enum status status = image_to_mask(&s->mask, &given, err);
-    if (status == STATUS_OK) status = resize_in_place(&s->mask, r->image->width, r->image->height, IMAGE_BILINEAR, err);
+    enum status status = image_to_mask(mask, &given, err);
+    if (status == STATUS_OK) status = resize_in_place(mask, r->image->width, r->image->height, IMAGE_BILINEAR, err);
     if (status != STATUS_OK) return status;
-    const size_t count = (size_t)s->mask.width * (size_t)s->mask.height;
+    const size_t count = (size_t)mask->width * (size_t)mask->height;
     bool named = false; /* something before the blur, which may thin out a spot to nothing */
-    for (size_t i = 0; i < count && r->invert_mask; i++) s->mask.pixels[i] = (uint8_t)(255 - s->mask.pixels[i]);
-    for (size_t i = 0; i < count && !named; i++) named = s->mask.pixels[i];
-    status = blur_in_place(&s->mask, (float)r->mask_blur, err);
+    for (size_t i = 0; i < count && r->invert_mask; i++) mask->pixels[i] = (uint8_t)(255 - mask->pixels[i]);
+    for (size_t i = 0; i < count && !named; i++) named = mask->pixels[i];
+    status = blur_in_place(mask, (float)r->mask_blur, err);
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        if (s->mask.pixels[i]) return STATUS_OK;
+        if (mask->pixels[i]) return STATUS_OK;
     if (status != STATUS_OK) return status;
     if (named)
         return fail(err, STATUS_ARGUMENT,
@@ -180,7 +179,7 @@ enum status source_init(struct source *source, const struct job *job, struct err
     const bool inpaints = kind_inpaints(job->model->recognised.kind);
     if (!job->request.image && !inpaints) return STATUS_OK;
     watch_progress(job->request.watch, LIMN_STAGE_ENCODE, 0, 1, 0);
-    enum status status = job->request.mask ? make_mask(source, err) : STATUS_OK;
+    enum status status = job->request.mask ? source_mask(&source->mask, &job->request, err) : STATUS_OK;
     const double start = api_clock();
     if (status == STATUS_OK) status = job->request.image ? encode_pictures(source, err) : encode_nothing(source, err);
     if (status == STATUS_OK) watch_progress(job->request.watch, LIMN_STAGE_ENCODE, 1, 1, api_clock() - start);
@@ -254,9 +253,15 @@ enum status source_finish(const struct source *source, struct image *painted, st
         *painted = (struct image){0};
         return STATUS_OK;
     }
-    const struct image base = api_image(r->image);
+    return source_compose(r, &source->mask, painted, out, err);
+}
+
+enum status source_compose(const struct limn_request *request, const struct image *mask, struct image *painted,
+                           struct image *out, struct error *err)
+{
+    const struct image base = api_image(request->image);
     const enum status status = resize_in_place(painted, base.width, base.height, IMAGE_LANCZOS, err);
-    return status == STATUS_OK ? image_composite(out, &base, painted, &source->mask, err) : status;
+    return status == STATUS_OK ? image_composite(out, &base, painted, mask, err) : status;
 }
 
 void source_clear(struct source *source)
