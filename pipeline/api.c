@@ -145,12 +145,18 @@ static const char xmp_packet[] = "<?xpacket begin=\"\xEF\xBB\xBF\" id=\"W5M0MpCe
                                  "<xmp:CreatorTool>limn " LIMN_VERSION "</xmp:CreatorTool>"
                                  "</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end=\"w\"?>";
 
+enum status api_mark(struct image_text *text, struct error *err)
+{
+    text->xmp = memory_strdup(xmp_packet);
+    return text->xmp ? STATUS_OK : fail_no_memory(err, "the picture's mark", sizeof xmp_packet);
+}
+
 enum limn_status limn_picture_write(const struct limn_picture *picture, const char *path, struct limn_error *error)
 {
     struct error err = {0};
-    struct image_text text = {.parameters = picture->parameters, .xmp = memory_strdup(xmp_packet)};
-    err.status = text.xmp ? write_image(&picture->image, path, &text, &err)
-                          : fail_no_memory(&err, "the picture's mark", sizeof xmp_packet);
+    struct image_text text = {.parameters = picture->parameters};
+    err.status = api_mark(&text, &err);
+    if (err.status == STATUS_OK) err.status = write_image(&picture->image, path, &text, &err);
     memory_free(text.xmp);
     return api_result(error, &err);
 }

@@ -25,6 +25,9 @@ struct limn_image api_limn_image(const struct image *image);
 /* What the caller made by hand may be anything. what: "a picture", "a mask". */
 MUST_CHECK enum status api_check_image(const struct limn_image *image, const char *what, struct error *err);
 
+/* Puts the mark that a picture is made by a trained model into text->xmp, which the caller frees with memory_free. */
+MUST_CHECK enum status api_mark(struct image_text *text, struct error *err);
+
 /* Calls that do nothing where the watch or its function is NULL. */
 void watch_note(const struct limn_watch *watch, const char *format, ...) PRINTF_LIKE(2, 3);
 void watch_progress(const struct limn_watch *watch, enum limn_stage stage, int done, int total, double seconds);

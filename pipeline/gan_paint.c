@@ -5,7 +5,9 @@
 #include "core/io/image_ops.h"
 #include "diffusion/noise.h"
 #include "pipeline/api.h"
+#include "pipeline/gan_find.h"
 #include "pipeline/job.h"
+#include "pipeline/source.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -60,7 +62,6 @@ enum status gan_job_init(struct gan_job *job, struct limn_model *model, const st
     if (r->truncation > 0 && r->truncation < LEAST_TRUNCATION)
         return fail(err, STATUS_ARGUMENT, "truncation %g: must be %g to %d, or 0 for none", (double)r->truncation,
                     (double)LEAST_TRUNCATION, LIMN_MAX_TRUNCATION);
-    if (r->image) return fail(err, STATUS_UNSUPPORTED, "%s: a GAN paints from seeds and prompts alone", model->path);
     if ((r->width != 0 || r->height != 0) && (r->width != side || r->height != side))
         return fail(err, STATUS_ARGUMENT, "size %dx%d: this GAN paints pictures of %dx%d and no others", r->width,
                     r->height, side, side);
@@ -120,20 +121,16 @@ enum status gan_embed(const struct gan_job *job, float *text, struct error *err)
 
 /* ---- the picture ---- */
 
-enum status gan_paint(const struct gan_job *job, struct image *out, struct error *err)
+enum status gan_paint_latent(const struct gan_job *job, const float *text, const float *z, struct image *out,
+                             struct error *err)
 {
     const struct gan_config *generator = &job->model->gan->generator;
     const struct limn_watch *watch = job->request.watch;
-    struct arena memory = {0};
-    struct stage stage = {0};
-    float *z = arena_alloc(&memory, (size_t)generator->latent * sizeof *z);
-    float *text = arena_alloc(&memory, (size_t)(generator->text_width + 1) * sizeof *text);
-    float *picture = arena_alloc(&memory, (size_t)generator->side * (size_t)generator->side * 3 * sizeof *picture);
-    enum status status = z && text && picture ? STATUS_OK : fail_no_memory(err, "a picture", memory.used);
-    if (status == STATUS_OK) status = gan_draw(job, z, err);
-    if (status == STATUS_OK) status = gan_embed(job, text, err);
-    if (status == STATUS_OK) status = watch_check(watch, err);
+    const size_t values = (size_t)generator->side * (size_t)generator->side * 3;
     const double start = api_clock();
+    struct stage stage = {0};
+    float *picture = memory_alloc_raw(values * sizeof *picture);
+    enum status status = picture ? watch_check(watch, err) : fail_no_memory(err, "a picture", values * sizeof *picture);
     if (status == STATUS_OK) watch_progress(watch, LIMN_STAGE_DECODE, 0, 1, 0);
     if (status == STATUS_OK) status = gan_stage_open(&stage, job->model, err);
     if (status == STATUS_OK) status = exec_write(stage.exec, "z", z, err);
@@ -143,6 +140,92 @@ enum status gan_paint(const struct gan_job *job, struct image *out, struct error
     if (status == STATUS_OK) status = image_from_floats(out, picture, generator->side, generator->side, err);
     if (status == STATUS_OK) watch_progress(watch, LIMN_STAGE_DECODE, 1, 1, api_clock() - start);
     stage_close(&stage);
+    memory_free(picture);
+    return status;
+}
+
+/* ---- the request's picture ---- */
+
+enum status gan_load_picture(const struct gan_job *job, int channels, float *out, struct error *err)
+{
+    const struct image given = api_image(job->request.image);
+    const int side = job->model->gan->generator.side;
+    struct image rgb = {0}, small = {0};
+    enum status status = image_to_rgb(&rgb, &given, err);
+    if (status == STATUS_OK) status = image_resize(&small, &rgb, side, side, IMAGE_LANCZOS, err);
+    if (status == STATUS_OK) image_to_floats(out, &small);
+    for (size_t i = 0; status == STATUS_OK && channels == 1 && i < (size_t)side * (size_t)side; i++)
+        out[i] = 0.299F * out[3 * i] + 0.587F * out[3 * i + 1] + 0.114F * out[3 * i + 2];
+    image_clear(&small);
+    image_clear(&rgb);
+    return status;
+}
+
+/* What is kept: 1 where the mask is black. */
+static enum status load_weight(const struct gan_job *job, const struct image *mask, float *out, struct error *err)
+{
+    const int side = job->model->gan->generator.side;
+    const size_t pixels = (size_t)side * (size_t)side;
+    struct image small = {0};
+    for (size_t i = 0; i < pixels; i++) out[i] = 1;
+    if (!mask->pixels) return STATUS_OK;
+    const enum status status = image_resize(&small, mask, side, side, IMAGE_BILINEAR, err);
+    for (size_t i = 0; i < pixels && status == STATUS_OK; i++) out[i] = 1 - (float)small.pixels[i] / 255;
+    image_clear(&small);
+    return status;
+}
+
+enum status gan_find(const struct gan_job *job, const struct image *mask, const float *text, float *z, float *rms,
+                     struct error *err)
+{
+    const size_t pixels = (size_t)job->model->gan->generator.side * (size_t)job->model->gan->generator.side;
+    float *picture = memory_alloc_raw(pixels * 4 * sizeof *picture);
+    if (!picture) return fail_no_memory(err, "a picture", pixels * 4 * sizeof *picture);
+    float *weight = picture + pixels * 3;
+    enum status status = gan_load_picture(job, 3, picture, err);
+    if (status == STATUS_OK) status = load_weight(job, mask, weight, err);
+    if (status == STATUS_OK) status = gan_find_latent(job, &(struct gan_target){picture, weight}, text, z, rms, err);
+    memory_free(picture);
+    return status;
+}
+
+/* The picture's own vector, turned towards the seed's as far as strength says: both are as long as vectors are that the
+ * generator knows, and so is what comes out. */
+static enum status vary(const struct gan_job *job, const float *text, float *z, float *other, struct error *err)
+{
+    const double strength = (double)job->request.strength;
+    const struct image no_mask = {0};
+    enum status status = gan_find(job, &no_mask, text, z, NULL, err);
+    if (status == STATUS_OK) status = gan_draw(job, other, err);
+    if (status == STATUS_OK) limn_latent_between(z, z, other, job->model->gan->generator.latent, strength);
+    return status;
+}
+
+enum status gan_paint(const struct gan_job *job, struct image *out, struct error *err)
+{
+    const struct gan_config *generator = &job->model->gan->generator;
+    const struct limn_request *r = &job->request;
+    struct arena memory = {0};
+    struct image mask = {0}, painted = {0};
+    float *z = arena_alloc(&memory, (size_t)generator->latent * sizeof *z);
+    float *other = arena_alloc(&memory, (size_t)generator->latent * sizeof *other);
+    float *text = arena_alloc(&memory, (size_t)(generator->text_width + 1) * sizeof *text);
+    enum status status = z && other && text ? STATUS_OK : fail_no_memory(err, "a latent", memory.used);
+    if (status == STATUS_OK) status = gan_embed(job, text, err);
+    if (status == STATUS_OK && r->mask) status = source_mask(&mask, r, err);
+    if (status == STATUS_OK)
+        status = r->mask    ? gan_find(job, &mask, text, z, NULL, err)
+                 : r->image ? vary(job, text, z, other, err)
+                            : gan_draw(job, z, err);
+    if (status == STATUS_OK) status = gan_paint_latent(job, text, z, &painted, err);
+    if (status == STATUS_OK && r->mask) {
+        status = source_compose(r, &mask, &painted, out, err);
+    } else if (status == STATUS_OK) {
+        *out = painted;
+        painted = (struct image){0};
+    }
+    image_clear(&painted);
+    image_clear(&mask);
     arena_clear(&memory);
     return status;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * A picture by a GAN: text to its embedding, seed to a latent vector, both to pixels in one pass.
+ *
+ * Of a picture, the vector that makes it is found first (pipeline/gan_find.h): varied, it is turned towards the seed's;
+ * edited, it is found by what the mask leaves, and what the generator makes of it fills the rest.
  */
 #ifndef PIPELINE_GAN_PAINT_H
 #define PIPELINE_GAN_PAINT_H
@@ -21,6 +24,17 @@ MUST_CHECK enum status gan_job_init(struct gan_job *job, struct limn_model *mode
                                     struct error *err);
 
 MUST_CHECK enum status gan_paint(const struct gan_job *job, struct image *out, struct error *err);
+
+/* The picture of any vector. text: of gan_embed. */
+MUST_CHECK enum status gan_paint_latent(const struct gan_job *job, const float *text, const float *z, struct image *out,
+                                        struct error *err);
+
+/* The vector of the request's picture, where `mask` (without pixels: everywhere) is black. */
+MUST_CHECK enum status gan_find(const struct gan_job *job, const struct image *mask, const float *text, float *z,
+                                float *rms, struct error *err);
+
+/* The request's picture at the generator's size: [side, side, 3] in -1..1, or of one channel in the first third. */
+MUST_CHECK enum status gan_load_picture(const struct gan_job *job, int channels, float *out, struct error *err);
 
 /* z as torch.randn(1, n, 1, 1) draws it, turned towards the subseed's, and truncated: what lies beyond the threshold is
  * drawn again (Brock et al. 2019, arXiv 1809.11096, section 3.1). */
