@@ -141,8 +141,8 @@ static void fit(struct plot *p)
         smooth(curve);
         for (int64_t i = 0; i < curve->count; i++) low = fmin(low, curve->mean[i]), high = fmax(high, curve->mean[i]);
     }
-    const bool is_flat = high - low < 1e-6 * fabs(high);
-    const double margin = high > low && !is_flat ? 0.06 * (high - low) : fmax(0.1 * fabs(high), 1e-6);
+    const bool is_flat = high - low < fmax(1e-6 * fabs(high), 1e-30);
+    const double margin = is_flat ? fmax(0.1 * fabs(high), 1e-6) : 0.06 * (high - low);
     p->y.low = low - margin;
     p->y.high = high + margin;
 }
