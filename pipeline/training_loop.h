@@ -8,7 +8,8 @@
  *     training_draw.c        which picture, which caption, which random numbers
  *     training_memory.c      trainers and runs within --max-memory
  *     training_state.c       checkpoints: written, found again, restored
- *     training_records.c     losses, progress, train.jsonl, sheets, the loss curve
+ *     training_records.c     losses, progress, train.jsonl, sheets
+ *     training_curve.c       the loss curve
  *     training_result.c      the model that comes out
  */
 #ifndef PIPELINE_TRAINING_LOOP_H
@@ -105,6 +106,13 @@ MUST_CHECK enum status training_record(struct training *t, double seconds, struc
 MUST_CHECK enum status training_ask_stop(struct training *t, bool *stopped, struct error *err);
 /* A sheet of samples and the curves of the losses. */
 MUST_CHECK enum status training_write_sheet(struct training *t, struct error *err);
+
+const char *training_out_name(const struct training *t); /* of the result, without its folder */
+void training_log_path(const struct training *t, char path[TRAINING_PATH_BYTES]);
+
+/* ---- training_curve.c ---- */
+
+MUST_CHECK enum status training_write_curve(const struct training *t, struct error *err);
 
 /* ---- training_draw.c ---- */
 

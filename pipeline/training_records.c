@@ -17,15 +17,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *file_name(const char *path)
+const char *training_out_name(const struct training *t)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    const char *slash = strrchr(t->out, '/');
+    return slash ? slash + 1 : t->out;
 }
 
-static void log_path(const struct training *t, char path[TRAINING_PATH_BYTES])
+void training_log_path(const struct training *t, char path[TRAINING_PATH_BYTES])
 {
-    const int folder = (int)(file_name(t->out) - t->out);
+    const int folder = (int)(training_out_name(t) - t->out);
     snprintf(path, TRAINING_PATH_BYTES, "%.*strain.jsonl", folder, t->out);
 }
 
@@ -49,7 +49,7 @@ static bool stays(const struct training *t, const char *line, size_t length)
 {
     json_t *record = json_loadb(line, length, 0, NULL);
     const char *out = json_string_value(json_object_get(record, "out"));
-    const bool ours = !out || strcmp(out, file_name(t->out)) == 0;
+    const bool ours = !out || strcmp(out, training_out_name(t)) == 0;
     const bool kept =
         json_is_object(record) && (!ours || json_integer_value(json_object_get(record, "step")) <= (json_int_t)t->step);
     json_decref(record);
@@ -59,7 +59,7 @@ static bool stays(const struct training *t, const char *line, size_t length)
 enum status training_open_records(struct training *t, struct error *err)
 {
     char path[TRAINING_PATH_BYTES];
-    log_path(t, path);
+    training_log_path(t, path);
     if (t->rank != 0 || access(path, F_OK) != 0) return STATUS_OK;
     struct mapped_file file = {0};
     struct file_writer w;
@@ -82,7 +82,7 @@ enum status training_open_records(struct training *t, struct error *err)
 static enum status append_line(const struct training *t, const char *line, struct error *err)
 {
     char path[TRAINING_PATH_BYTES];
-    log_path(t, path);
+    training_log_path(t, path);
     const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0) return fail(err, STATUS_IO, "%s: could not be opened: %s", path, strerror(errno));
     const size_t length = strlen(line);
@@ -95,7 +95,7 @@ static enum status append_line(const struct training *t, const char *line, struc
 static enum status log_record(const struct training *t, const struct limn_train_record *record, struct error *err)
 {
     json_t *object =
-        json_pack("{s:s, s:I, s:f, s:f, s:f, s:f}", "out", quote(file_name(t->out)).text, "step",
+        json_pack("{s:s, s:I, s:f, s:f, s:f, s:f}", "out", quote(training_out_name(t)).text, "step",
                   (json_int_t)record->step, "loss", record->loss, "images_per_second", record->images_per_second,
                   "learning_rate", record->learning_rate, "seconds", record->seconds);
     for (int i = 0; object && i < record->count; i++)
@@ -191,6 +191,7 @@ static enum status write_samples(struct training *t, struct error *err)
 enum status training_write_sheet(struct training *t, struct error *err)
 {
     enum status status = STATUS_OK;
-    if (t->rank == 0 && t->family->sample) status = write_samples(t, err);
+    if (t->rank == 0) status = training_write_curve(t, err);
+    if (t->rank == 0 && status == STATUS_OK && t->family->sample) status = write_samples(t, err);
     return exchange_settle(t->exchange, status, err);
 }

@@ -169,25 +169,33 @@ enum status trainer_adopt(struct trainer *t, const struct graph *graph, struct e
     return STATUS_OK;
 }
 
-void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *loss, int pieces)
+void trainer_differentiate_all(struct trainer *const *trainers, int count, struct graph *graph, struct node *loss,
+                               int pieces)
 {
     if (graph->error.status != STATUS_OK) return;
-    const size_t bytes = 2 * (size_t)t->count * sizeof(struct node *);
+    int most = 0, found = 0;
+    for (int k = 0; k < count; k++) most += trainers[k]->count;
+    const size_t bytes = 2 * (size_t)most * sizeof(struct node *) + (size_t)most * sizeof(char *);
     struct node **of = arena_alloc(&graph->arena, bytes);
     if (!of) {
         fail_no_memory(&graph->error, "gradients", bytes);
         return;
     }
-    struct node **gradient = of + t->count;
-    int count = 0;
-    for (int i = 0; i < t->count; i++) {
-        of[count] = node_of(graph, &t->parameters[i]);
-        if (of[count]) count++;
-    }
-    graph_grad_in_pieces(graph, loss, pieces, of, count, gradient);
-    count = 0;
-    for (int i = 0; i < t->count; i++)
-        if (node_of(graph, &t->parameters[i])) graph_output(graph, t->parameters[i].gradient, gradient[count++]);
+    struct node **gradient = of + most;
+    const char **names = (const char **)(gradient + most);
+    for (int k = 0; k < count; k++)
+        for (int i = 0; i < trainers[k]->count; i++) {
+            of[found] = node_of(graph, &trainers[k]->parameters[i]);
+            names[found] = trainers[k]->parameters[i].gradient;
+            if (of[found]) found++;
+        }
+    graph_grad_in_pieces(graph, loss, pieces, of, found, gradient);
+    for (int i = 0; i < found; i++) graph_output(graph, names[i], gradient[i]);
+}
+
+void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *loss, int pieces)
+{
+    trainer_differentiate_all(&t, 1, graph, loss, pieces);
 }
 
 void trainer_bind(struct trainer *t, struct graph *graph)

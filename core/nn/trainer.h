@@ -64,6 +64,10 @@ MUST_CHECK enum status trainer_adopt(struct trainer *t, const struct graph *grap
  * pieces: 1, or more to save memory (graph_grad_in_pieces). Errors stick in the graph. */
 void trainer_differentiate(struct trainer *t, struct graph *graph, struct node *loss, int pieces);
 
+/* The same for several trainers whose parameters are all in the graph, in one pass backwards instead of one each. */
+void trainer_differentiate_all(struct trainer *const *trainers, int count, struct graph *graph, struct node *loss,
+                               int pieces);
+
 void trainer_bind(struct trainer *t, struct graph *graph);
 
 /* Adds `share` times the gradients of the last run. */
