@@ -6,10 +6,18 @@
  *     x = sqrt(a) z + sqrt(1 - a) eps         target eps, or v = sqrt(a) eps - sqrt(1 - a) z
  *     loss = mean of w(t) (U-Net(x, t, text) - target)^2
  *
+ * A small U-Net beside an untrained text tower passes the text over for thousands of steps. So the first steps are a
+ * warm-up of the tower alone: the last sixteen states of a caption must give, through one linear layer, the sixteen
+ * patches of its picture's latent.
+ *
+ *     caption  [ start a red apple end end ... end | s16 .. s31 ]  ->  latent, cut 4 x 4
+ *
  * The result is a pack: text tower, U-Net and VAE under the names of a single-file Stable Diffusion checkpoint.
  */
 #include "clip/text_tower.h"
 #include "core/io/dataset.h"
+#include "core/io/sheet.h"
+#include "core/nn/layers.h"
 #include "core/nn/losses.h"
 #include "core/nn/params.h"
 #include "diffusion/unet.h"
@@ -24,17 +32,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRAIN_STEPS = 1000, CONCEPTS_MOST = 500 };
+enum { TRAIN_STEPS = 1000, CONCEPTS_MOST = 500, PATCHES_A_SIDE = 4, PATCHES = 16, SHEET_PROMPTS = 16 };
 
 /* What the configuration may say. */
 struct shapes {
     struct training_list multipliers, attention; /* of channels, by level; levels with attention */
     int channels, blocks, head_channels, groups;
     int text_width, text_layers, text_heads, text_length, merges;
+    int64_t warm_up; /* steps of the text tower alone */
+};
+
+/* Times are TRAIN_STEPS u^power for u even in 0..1. The late times, where only the text helps, decide what a picture
+ * shows, so a power below 1 is for models that have little time to learn it. */
+struct times {
+    double first, last; /* the power until 0.3 of the training, and from 0.7 on; in between it goes evenly */
+};
+
+struct sheet {
+    struct training_texts prompts; /* none: captions of the set */
+    int columns;
 };
 
 struct diffusion {
     struct shapes shapes;
+    struct times times;
+    struct sheet sheet;
+    json_t *pack; /* the configuration's; NULL: none */
     struct training_text text;
     struct text_config tower;
     struct unet_config unet;
@@ -46,11 +69,11 @@ struct diffusion {
     double latent_scale;
     int side;       /* of a latent */
     float *latents; /* owned; [pictures, 1 or 2, side, side, channels]: as it is, and mirrored */
-    struct graph graph;
-    struct exec *exec;                      /* owned */
-    struct trainer *trainer;                /* the loop's */
-    float *x, *target, *weight, *embedding; /* owned, in one piece, x first; inputs of a part */
-    int32_t *ids;                           /* owned */
+    struct graph graph, warm_up_graph;
+    struct exec *exec, *warm_up_exec;                           /* owned; the latter NULL without a warm-up */
+    struct trainer *text_trainer, *unet_trainer, *head_trainer; /* the loop's; the last is the warm-up's linear layer */
+    float *x, *target, *weight, *embedding;                     /* owned, in one piece, x first; inputs of a part */
+    int32_t *ids;                                               /* owned */
 };
 
 static void defaults(struct training_settings *s)
@@ -59,15 +82,16 @@ static void defaults(struct training_settings *s)
     s->steps = 20000;
     s->batch = 32;
     s->rate = (struct learning_rate){.kind = LEARNING_RATE_COSINE, .peak = 1e-3F, .floor = 2e-5F, .warm_up = 100};
-    s->rule = (struct optimiser_rule){.kind = OPTIMISER_ADAMW,
+    s->rule = (struct optimiser_rule){.kind = OPTIMISER_MUON,
                                       .beta1 = 0.9F,
                                       .beta2 = 0.99F,
                                       .eps = 1e-8F,
                                       .decay = 0.01F,
                                       .clip = 1,
                                       .average = 0.999F,
+                                      .average_warms = true,
                                       .matrix_momentum = 0.95F,
-                                      .matrix_rate = 1};
+                                      .matrix_rate = 20};
     s->caption_dropout = 0.1;
     s->save_every = 500;
     s->sheet_every = 1000;
@@ -76,6 +100,11 @@ static void defaults(struct training_settings *s)
 }
 
 /* ---- networks ---- */
+
+static int64_t latent_values(const struct diffusion *d)
+{
+    return (int64_t)d->side * d->side * d->vae.latent_channels;
+}
 
 static enum status read_shapes(struct training *t, struct shapes *s, struct error *err)
 {
@@ -89,7 +118,8 @@ static enum status read_shapes(struct training *t, struct shapes *s, struct erro
                          .text_layers = 2,
                          .text_heads = 2,
                          .text_length = 32,
-                         .merges = 1000};
+                         .merges = 1000,
+                         .warm_up = t->init && text_present(t->init) ? 0 : 800};
     const struct training_key unet[] = {
         {"channels", TRAINING_KEY_WHOLE, &s->channels, 8, 2048, NULL},
         {"multipliers", TRAINING_KEY_LIST, &s->multipliers, 1, 16, NULL},
@@ -104,12 +134,31 @@ static enum status read_shapes(struct training *t, struct shapes *s, struct erro
         {"heads", TRAINING_KEY_WHOLE, &s->text_heads, 1, 256, NULL},
         {"length", TRAINING_KEY_WHOLE, &s->text_length, 3, 1024, NULL},
         {"merges", TRAINING_KEY_WHOLE, &s->merges, 0, 48894, NULL},
+        {"warm_up", TRAINING_KEY_LONG, &s->warm_up, 0, 1e9, NULL},
     };
     enum status status = training_read_config(t, "unet", unet, sizeof unet / sizeof *unet, err);
     if (status == STATUS_OK) status = training_read_config(t, "text", text, sizeof text / sizeof *text, err);
     if (status == STATUS_OK && s->multipliers.count > UNET_MAX_LEVELS)
         status = fail(err, STATUS_ARGUMENT, "the U-Net has %d levels; at most %d are allowed", s->multipliers.count,
                       UNET_MAX_LEVELS);
+    return status;
+}
+
+static enum status read_manner(struct training *t, struct diffusion *d, struct error *err)
+{
+    d->times = (struct times){1, 1};
+    d->sheet.columns = 0;
+    const struct training_key times[] = {
+        {"first", TRAINING_KEY_REAL, &d->times.first, 0.05, 20, NULL},
+        {"last", TRAINING_KEY_REAL, &d->times.last, 0.05, 20, NULL},
+    };
+    const struct training_key sheet[] = {
+        {"prompts", TRAINING_KEY_TEXTS, &d->sheet.prompts, 0, 0, NULL},
+        {"columns", TRAINING_KEY_WHOLE, &d->sheet.columns, 0, 64, NULL},
+    };
+    enum status status = training_read_config(t, "times", times, sizeof times / sizeof *times, err);
+    if (status == STATUS_OK) status = training_read_config(t, "sheet", sheet, sizeof sheet / sizeof *sheet, err);
+    if (status == STATUS_OK) d->pack = training_config_member(t, "pack");
     return status;
 }
 
@@ -141,6 +190,7 @@ static enum status make_unet(struct diffusion *d, struct error *err)
 static enum status make_networks(struct training *t, struct diffusion *d, struct error *err)
 {
     enum status status = read_shapes(t, &d->shapes, err);
+    if (status == STATUS_OK) status = read_manner(t, d, err);
     if (status != STATUS_OK) return status;
     struct pack pack = {0};
     const struct shapes *s = &d->shapes;
@@ -171,6 +221,19 @@ static enum status make_networks(struct training *t, struct diffusion *d, struct
     return status;
 }
 
+/* Tables, and the U-Net's first and last convolution, are no matrices for Muon. */
+static const char *const no_matrices[] = {"_embedding.", "input_blocks.0.", "diffusion_model.out.", NULL};
+
+/* Gradients with respect to two trainers' parameters. */
+static void differentiate(struct training *t, struct graph *g, struct trainer *a, struct trainer *b, struct node *loss)
+{
+    graph_output(g, "loss", loss);
+    trainer_differentiate(a, g, loss, t->settings.recompute);
+    trainer_differentiate(b, g, loss, t->settings.recompute);
+    trainer_bind(a, g);
+    trainer_bind(b, g);
+}
+
 static enum status build(struct training *t, struct diffusion *d, struct error *err)
 {
     struct graph *g = &d->graph;
@@ -183,13 +246,40 @@ static enum status build(struct training *t, struct diffusion *d, struct error *
     struct node *context = text_tower_build(g, &d->tower, ids, 0);
     struct node *out = unet_build(g, &d->unet, &(struct unet_inputs){x, embedding, context, NULL});
     struct node *loss = nn_squared_error(g, out, target, weight);
-    graph_output(g, "loss", loss);
-    const struct training_trainer options = {.name = "diffusion", .graph = g};
-    enum status status = training_add_trainer(t, &d->trainer, &options, err);
+    struct training_trainer options = {.name = "text", .graph = g, .prefix = "cond_stage_model."};
+    options.no_matrices = no_matrices;
+    enum status status = training_add_trainer(t, &d->text_trainer, &options, err);
+    options.name = "unet";
+    options.prefix = "model.diffusion_model.";
+    if (status == STATUS_OK) status = training_add_trainer(t, &d->unet_trainer, &options, err);
     if (status != STATUS_OK) return status;
-    trainer_differentiate(d->trainer, g, loss, t->settings.recompute);
-    trainer_bind(d->trainer, g);
+    differentiate(t, g, d->text_trainer, d->unet_trainer, loss);
     return training_open_run(t, &d->exec, g, err);
+}
+
+/* The warm-up's target is the latent too, its patches one after the other. */
+static enum status build_warm_up(struct training *t, struct diffusion *d, struct error *err)
+{
+    struct graph *g = &d->warm_up_graph;
+    const int64_t n = t->part_size, patch = latent_values(d) / PATCHES;
+    if (d->shapes.warm_up == 0) return STATUS_OK;
+    if (d->side % PATCHES_A_SIDE != 0 || d->text.length < 2 * PATCHES) {
+        watch_note(t->watch,
+                   "no warm-up of the text tower: it needs texts of %d tokens and latents of a multiple of %d",
+                   2 * PATCHES, PATCHES_A_SIDE);
+        d->shapes.warm_up = 0;
+        return STATUS_OK;
+    }
+    struct node *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(n, d->text.length));
+    struct node *target = graph_input(g, "target", DTYPE_F32, SHAPE(n, PATCHES, patch));
+    struct node *states = text_tower_build(g, &d->tower, ids, 0);
+    states = graph_slice(g, states, 1, d->text.length - PATCHES, PATCHES);
+    struct node *loss = nn_squared_error(g, nn_linear(g, states, patch, "warm_up"), target, NULL);
+    const struct training_trainer options = {.name = "warm-up", .graph = g, .prefix = "warm_up."};
+    enum status status = training_add_trainer(t, &d->head_trainer, &options, err);
+    if (status != STATUS_OK) return status;
+    differentiate(t, g, d->text_trainer, d->head_trainer, loss);
+    return training_open_run(t, &d->warm_up_exec, g, err);
 }
 
 /* ---- latents ---- */
@@ -224,11 +314,6 @@ static enum status open_vae(struct training *t, struct diffusion *d, struct erro
         return fail(err, STATUS_ARGUMENT, "size %d: must be a multiple of %d", t->settings.size,
                     factor > 8 ? factor : 8);
     return STATUS_OK;
-}
-
-static int64_t latent_values(const struct diffusion *d)
-{
-    return (int64_t)d->side * d->side * d->vae.latent_channels;
 }
 
 static enum status encode_all(struct training *t, struct diffusion *d, struct exec *exec, float *pixels, float *moments,
@@ -309,6 +394,7 @@ static enum status open_family(struct training *t, struct error *err)
     if (status == STATUS_OK) status = make_networks(t, d, err);
     if (status == STATUS_OK) status = allocate(t, d, err);
     if (status == STATUS_OK) status = build(t, d, err);
+    if (status == STATUS_OK) status = build_warm_up(t, d, err);
     return status == STATUS_OK ? make_latents(t, d, err) : status;
 }
 
@@ -317,7 +403,9 @@ static void close_family(struct training *t)
     struct diffusion *d = t->family_state;
     if (!d) return;
     exec_destroy(d->exec);
+    exec_destroy(d->warm_up_exec);
     graph_clear(&d->graph);
+    graph_clear(&d->warm_up_graph);
     training_text_close(&d->text);
     schedule_clear(&d->schedule);
     pack_clear(&d->vae_pack);
@@ -339,18 +427,46 @@ static double loss_weight(const struct training_settings *s, double a)
     return least / (s->prediction == PREDICTION_V ? snr + 1 : fmax(snr, 1e-12));
 }
 
+/* How far the part after the warm-up is, 0 to 1. */
+static double progress(const struct training *t, const struct diffusion *d)
+{
+    const double all = (double)(t->settings.steps - d->shapes.warm_up);
+    return all > 0 ? fmax((double)(t->step - d->shapes.warm_up) / all, 0) : 1;
+}
+
+/* Each item of a batch has its own share of the times, lest some batches be all early and some all late. */
+static int draw_time(const struct training *t, const struct diffusion *d, int64_t item)
+{
+    const double way = fmin(fmax((progress(t, d) - 0.3) / 0.4, 0), 1);
+    const double power = d->times.first + way * (d->times.last - d->times.first);
+    struct rng rng;
+    training_random(t, TRAINING_TIME, item, &rng);
+    const double u = ((double)item + training_uniform(&rng)) / ((double)t->settings.batch * t->ranks);
+    const int time = (int)(pow(u, power) * TRAIN_STEPS);
+    return time < TRAIN_STEPS ? time : TRAIN_STEPS - 1;
+}
+
+static const float *latent_of(const struct training *t, const struct diffusion *d, int64_t item)
+{
+    const int copies = t->settings.flip ? 2 : 1;
+    return d->latents + (training_picture(t, item) * copies + training_flipped(t, item)) * latent_values(d);
+}
+
+static void draw_ids(const struct training *t, struct diffusion *d, int64_t item, int k)
+{
+    memcpy(d->ids + (ptrdiff_t)k * d->text.length, training_text_ids(&d->text, training_text_row(&d->text, t, item)),
+           (size_t)d->text.length * sizeof *d->ids);
+}
+
 static void draw(struct training *t, struct diffusion *d, int part, int k)
 {
     const int64_t item = training_item(t, part, k), values = latent_values(d);
-    const int64_t picture = training_picture(t, item);
-    const int copies = t->settings.flip ? 2 : 1;
-    const float *z = d->latents + (picture * copies + training_flipped(t, item)) * values;
-    struct rng rng;
-    training_random(t, TRAINING_TIME, item, &rng);
-    const int time = (int)(training_uniform(&rng) * TRAIN_STEPS);
+    const float *z = latent_of(t, d, item);
+    const int time = draw_time(t, d, item);
     const double a = d->schedule.alphas_cumprod[time];
     const float signal = (float)sqrt(a), sigma = (float)sqrt(1 - a);
     float *x = d->x + k * values, *target = d->target + k * values;
+    struct rng rng;
     training_random(t, TRAINING_NOISE, item, &rng);
     rng_normal(&rng, x, (size_t)values);
     for (int64_t i = 0; i < values; i++) {
@@ -362,8 +478,7 @@ static void draw(struct training *t, struct diffusion *d, int part, int k)
     }
     d->weight[k] = (float)loss_weight(&t->settings, a);
     unet_time_embedding(time, d->unet.model_channels, d->embedding + (ptrdiff_t)k * d->unet.model_channels);
-    memcpy(d->ids + (ptrdiff_t)k * d->text.length, training_text_ids(&d->text, training_text_row(&d->text, t, item)),
-           (size_t)d->text.length * sizeof *d->ids);
+    draw_ids(t, d, item, k);
 }
 
 static enum status run_part(struct training *t, struct diffusion *d, int part, struct error *err)
@@ -377,17 +492,57 @@ static enum status run_part(struct training *t, struct diffusion *d, int part, s
     if (status == STATUS_OK) status = exec_write(d->exec, "ids", d->ids, err);
     if (status == STATUS_OK) status = exec_run(d->exec, err);
     if (status == STATUS_OK) status = exec_read(d->exec, "loss", &loss, err);
-    if (status == STATUS_OK) status = trainer_collect(d->trainer, d->exec, t->share, err);
+    if (status == STATUS_OK) status = trainer_collect(d->text_trainer, d->exec, t->share, err);
+    if (status == STATUS_OK) status = trainer_collect(d->unet_trainer, d->exec, t->share, err);
     if (status == STATUS_OK) training_loss(t, "loss", (double)loss);
     return status;
 }
 
+/* The latent of an item, cut into patches. */
+static void draw_patches(const struct training *t, struct diffusion *d, int64_t item, float *out)
+{
+    const float *z = latent_of(t, d, item);
+    const int side = d->side / PATCHES_A_SIDE, channels = d->vae.latent_channels;
+    for (int patch = 0; patch < PATCHES; patch++)
+        for (int y = 0; y < side; y++, out += side * channels) {
+            const int row = patch / PATCHES_A_SIDE * side + y, column = patch % PATCHES_A_SIDE * side;
+            memcpy(out, z + (ptrdiff_t)(row * d->side + column) * channels, (size_t)(side * channels) * sizeof *out);
+        }
+}
+
+static enum status run_warm_up(struct training *t, struct diffusion *d, int part, struct error *err)
+{
+    float loss;
+    for (int k = 0; k < t->part_size; k++) {
+        const int64_t item = training_item(t, part, k);
+        draw_patches(t, d, item, d->target + k * latent_values(d));
+        draw_ids(t, d, item, k);
+    }
+    enum status status = exec_write(d->warm_up_exec, "target", d->target, err);
+    if (status == STATUS_OK) status = exec_write(d->warm_up_exec, "ids", d->ids, err);
+    if (status == STATUS_OK) status = exec_run(d->warm_up_exec, err);
+    if (status == STATUS_OK) status = exec_read(d->warm_up_exec, "loss", &loss, err);
+    if (status == STATUS_OK) status = trainer_collect(d->text_trainer, d->warm_up_exec, t->share, err);
+    if (status == STATUS_OK) status = trainer_collect(d->head_trainer, d->warm_up_exec, t->share, err);
+    if (status == STATUS_OK) training_loss(t, "loss", (double)loss);
+    return status;
+}
+
+/* The warm-up falls to a small rate by its end, and the U-Net then begins with a short rise of its own. */
 static enum status step(struct training *t, struct error *err)
 {
     struct diffusion *d = t->family_state;
+    const bool warm_up = t->step < d->shapes.warm_up;
     enum status status = STATUS_OK;
-    for (int part = 0; part < t->settings.accumulate && status == STATUS_OK; part++) status = run_part(t, d, part, err);
-    return status == STATUS_OK ? training_update(t, d->trainer, 1, err) : status;
+    for (int part = 0; part < t->settings.accumulate && status == STATUS_OK; part++)
+        status = warm_up ? run_warm_up(t, d, part, err) : run_part(t, d, part, err);
+    const double left = 1 - (double)t->step / fmax((double)d->shapes.warm_up, 1);
+    const double rise = (double)(t->step - d->shapes.warm_up + 1) / fmax((double)t->settings.rate.warm_up, 1);
+    const float factor = (float)(warm_up ? 0.1 + 0.9 * left : fmin(rise, 1));
+    if (status == STATUS_OK) status = training_update(t, d->text_trainer, factor, err);
+    if (status == STATUS_OK && warm_up) status = training_update(t, d->head_trainer, factor, err);
+    if (status == STATUS_OK && !warm_up) status = training_update(t, d->unet_trainer, factor, err);
+    return status;
 }
 
 /* ---- the result ---- */
@@ -425,6 +580,7 @@ static char *describe(const struct training *t, const struct diffusion *d)
         "unet", unet, "vae", "groups", d->vae.groups, "text", "heads", d->tower.blocks.heads, "activation",
         d->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu", "defaults", "steps", 25, "cfg", 3.5,
         "sampler", "ddim", "concepts", concepts(t), "training_steps", (json_int_t)t->step);
+    json_object_update(root, d->pack);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     return text;
@@ -437,7 +593,8 @@ static enum status save(struct training *t, const char *path, struct error *err)
     char *text = describe(t, d);
     enum status status = text ? STATUS_OK : fail_no_memory(err, "a pack's description", CONCEPTS_MOST);
     if (status == STATUS_OK) status = training_result_create(&result, t, err);
-    if (status == STATUS_OK) status = training_result_add_trainer(result, d->trainer, err);
+    if (status == STATUS_OK) status = training_result_add_trainer(result, d->text_trainer, err);
+    if (status == STATUS_OK) status = training_result_add_trainer(result, d->unet_trainer, err);
     if (status == STATUS_OK) status = training_result_copy(result, d->vae_from, "first_stage_model.", err);
     if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", text, err);
     if (status == STATUS_OK && d->text.merges)
@@ -448,11 +605,75 @@ static enum status save(struct training *t, const char *path, struct error *err)
     return status;
 }
 
+/* ---- sheets ---- */
+
+/* The first words of the set, or what the configuration asks for. */
+static int sheet_prompts(const struct training *t, const struct diffusion *d, const char *prompts[TRAINING_TEXTS_MOST])
+{
+    const int64_t all = dataset_count(t->data);
+    if (d->sheet.prompts.count > 0) {
+        memcpy(prompts, d->sheet.prompts.value, (size_t)d->sheet.prompts.count * sizeof *prompts);
+        return d->sheet.prompts.count;
+    }
+    const int count = all < SHEET_PROMPTS ? (int)all : SHEET_PROMPTS;
+    for (int i = 0; i < count; i++) {
+        const int64_t picture = i * all / count;
+        prompts[i] = dataset_captions(t->data, picture) > 0 ? dataset_caption(t->data, picture, 0) : "";
+    }
+    return count;
+}
+
+/* Paints as anybody would: prompt i with seed i + 1. */
+static enum status paint_sheet(struct training *t, struct limn_model *model, const char *const *prompts, int count,
+                               struct limn_picture *pictures, struct error *err)
+{
+    struct limn_error why = {0};
+    for (int i = 0; i < count; i++) {
+        const struct limn_request request = {.prompt = prompts[i], .seed = (uint64_t)i + 1};
+        if (limn_paint(model, &request, &pictures[i], &why) != LIMN_OK)
+            return fail(err, (enum status)why.status, "%s", why.text);
+        const enum status status = watch_check(t->watch, err);
+        if (status != STATUS_OK) return status;
+    }
+    return STATUS_OK;
+}
+
+/* The result is written beside the real one, painted from with all that limn paints with, and removed. */
+static enum status sample(struct training *t, struct image *sheet, struct error *err)
+{
+    struct diffusion *d = t->family_state;
+    const char *prompts[TRAINING_TEXTS_MOST];
+    struct limn_picture *pictures = memory_alloc(TRAINING_TEXTS_MOST * sizeof *pictures);
+    struct image *images = memory_alloc(TRAINING_TEXTS_MOST * sizeof *images);
+    struct limn_model *model = NULL;
+    struct limn_error why = {0};
+    char path[MODEL_PATH_BYTES];
+    const int count = sheet_prompts(t, d, prompts);
+    snprintf(path, sizeof path, "%s.sheet.safetensors", t->out);
+    enum status status = pictures && images ? STATUS_OK : fail_no_memory(err, "a sheet", sizeof *pictures);
+    if (status == STATUS_OK) status = save(t, path, err);
+    if (status == STATUS_OK) {
+        const struct limn_model_options options = {.path = path, .threads = t->threads};
+        if (limn_model_open(&model, &options, &why) != LIMN_OK)
+            status = fail(err, (enum status)why.status, "%s", why.text);
+    }
+    if (status == STATUS_OK) status = paint_sheet(t, model, prompts, count, pictures, err);
+    for (int i = 0; i < count && status == STATUS_OK; i++) images[i] = api_image(&pictures[i].image);
+    if (status == STATUS_OK) status = sheet_draw(sheet, images, count, d->sheet.columns, err);
+    for (int i = 0; i < count && pictures; i++) limn_picture_clear(&pictures[i]);
+    limn_model_close(model);
+    remove(path);
+    memory_free(pictures);
+    memory_free(images);
+    return status;
+}
+
 const struct training_family diffusion_training = {
     .name = "diffusion",
     .defaults = defaults,
     .open = open_family,
     .step = step,
+    .sample = sample,
     .save = save,
     .close = close_family,
 };

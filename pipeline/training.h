@@ -157,6 +157,9 @@ struct training_key {
 MUST_CHECK enum status training_read_config(struct training *t, const char *object, const struct training_key *keys,
                                             int count, struct error *err);
 
+/* A member of the configuration as it stands, for what goes into the result unread; borrowed. NULL: there is none. */
+json_t *training_config_member(struct training *t, const char *member);
+
 struct training_trainer {
     const char *name;                  /* "generator"; in checkpoints */
     const struct graph *graph;         /* whose parameters are trained, ... */

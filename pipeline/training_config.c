@@ -155,6 +155,14 @@ enum status training_read_config(struct training *t, const char *object, const s
     return member ? training_read_object(t, member, object, keys, count, err) : STATUS_OK;
 }
 
+json_t *training_config_member(struct training *t, const char *member)
+{
+    struct training_loop *loop = t->loop;
+    if (loop->member_count < TRAINING_MEMBERS) loop->members[loop->member_count++] = member;
+    json_t *value = json_object_get(loop->config, member);
+    return json_is_object(value) ? value : NULL;
+}
+
 enum status training_check_config(struct training *t, struct error *err)
 {
     const struct training_loop *loop = t->loop;

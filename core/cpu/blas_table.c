@@ -77,11 +77,13 @@ static size_t product_transpose_scratch(const struct node *node, int threads)
     return product_transpose_work(node, threads, &core);
 }
 
+/* Blocks of one matrix are about equally tall, so that threads end together. */
 static int64_t rows_of_task(int64_t M, int64_t N, int64_t K)
 {
     const int64_t rows = (MATMUL_WORK / (N * K) + MATMUL_FEWEST_ROWS) / MATMUL_FEWEST_ROWS * MATMUL_FEWEST_ROWS;
-    const int64_t most = rows < MATMUL_ROWS ? rows : MATMUL_ROWS;
-    return most < M ? most : M;
+    const int64_t most = rows < MATMUL_ROWS ? rows : MATMUL_ROWS, blocks = (M + most - 1) / most;
+    const int64_t even = (M + blocks - 1) / blocks, step = MATMUL_FEWEST_ROWS / 2;
+    return (even + step - 1) / step * step;
 }
 
 /* Some rows of one matrix of the result. */
