@@ -27,6 +27,10 @@ static const struct command commands[] = {
      "Says how well texts go with a picture, the likeliest first, by a CLIP model.", command_score},
     {"bench", FOR_BENCH, "[CASE...]", 0, MAX_WORDS, "Measures how near the engine comes to the machine's own speed.",
      command_bench},
+    {"latent", FOR_LATENT, "walk|mix|find|judge ...", 1, MAX_WORDS - 1,
+     "Looks into a GAN: walks from seed to seed, adds and subtracts them, finds the vector of a picture, and says what "
+     "the discriminator thinks of pictures.",
+     command_latent},
     {"train", FOR_TRAIN, "KIND", 1, 1, "Trains a model from a folder of pictures: diffusion, clip.", command_train},
     {"help", 0, "[COMMAND]", 0, 1, "Says how a command is used.", command_help},
     {"version", 0, "", 0, 0, "Prints the version.", command_version},

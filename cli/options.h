@@ -27,13 +27,22 @@ enum option_kind {
 };
 
 /* Bits of the commands that an option belongs to. */
-enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 16, FOR_SCORE = 32, FOR_TRAIN = 256 };
+enum {
+    FOR_GENERATE = 1,
+    FOR_EDIT = 2,
+    FOR_VARY = 4,
+    FOR_INFO = 8,
+    FOR_BENCH = 16,
+    FOR_SCORE = 32,
+    FOR_TRAIN = 256,
+    FOR_LATENT = 1024
+};
 #define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
-#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN)
+#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT)
 
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
-    X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE,                        \
+    X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_LATENT,           \
       "checkpoint file or diffusers folder (default: the pack that comes with limn); score: a CLIP model, always to "  \
       "be given")                                                                                                      \
     X(VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_PAINTING, "take the VAE from this file")                       \
@@ -61,8 +70,15 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
     X(ETA, "eta", 0, KIND_REAL, "E", 0, 1, NULL, FOR_PAINTING, "noise that ddim adds back, 0 to 1 (default: 0)")       \
     X(SEED, "seed", 's', KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                            \
       "the same seed gives the same picture (default: a new one each time)")                                           \
-    X(SEEDS, "seeds", 0, KIND_TEXT, "LIST", 0, 0, NULL, FOR_PAINTING,                                                  \
+    X(SEEDS, "seeds", 0, KIND_TEXT, "LIST", 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                                     \
       "a picture for each of these, such as 0,3,10-19, in place of --seed and --count")                                \
+    X(STRIP, "output", 'o', KIND_TEXT, "FILE", 0, 0, NULL, FOR_LATENT,                                                 \
+      ".png; walk: .apng is an animation that plays for ever (default: limn-latent.png)")                              \
+    X(FRAMES, "frames", 0, KIND_WHOLE, "N", 1, 1000, NULL, FOR_LATENT,                                                 \
+      "pictures from one seed to the next (default: 8)")                                                               \
+    X(FRAME_TIME, "frame-time", 0, KIND_WHOLE, "MS", 1, 60000, NULL, FOR_LATENT,                                       \
+      "milliseconds that a picture of an animation is shown (default: 80)")                                            \
+    X(PROMPT, "prompt", 0, KIND_TEXT, "TEXT", 0, 0, NULL, FOR_LATENT, "what a GAN that follows texts is to paint")     \
     X(SUBSEED, "subseed", 0, KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                        \
       "seed of a second noise to mix in (default: a new one each time)")                                               \
     X(SUBSEED_STRENGTH, "subseed-strength", 0, KIND_REAL, "S", 0, 1, NULL, FOR_PAINTING,                               \
@@ -71,9 +87,9 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
       "pixels, multiples of 8 (default: the model's own; edit and vary: near the picture's)")                          \
     X(CLIP_SKIP, "clip-skip", 0, KIND_WHOLE, "N", 1, LIMN_MAX_CLIP_SKIP, NULL, FOR_PAINTING,                           \
       "take the text states of the N-th last layer (default: the model's own)")                                        \
-    X(TRUNCATION, "truncation", 0, KIND_REAL, "T", 0.01, LIMN_MAX_TRUNCATION, NULL, FOR_PAINTING,                      \
+    X(TRUNCATION, "truncation", 0, KIND_REAL, "T", 0.01, LIMN_MAX_TRUNCATION, NULL, FOR_PAINTING | FOR_LATENT,         \
       "of a GAN: numbers of the latent vector beyond this are drawn again; less is more usual and less varied")        \
-    X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING,                                             \
+    X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING | FOR_LATENT,                                \
       "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
     X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING | FOR_TRAIN,            \
       "what the U-Net predicts, where the file does not say; one of:")                                                 \
@@ -120,9 +136,9 @@ enum { FOR_GENERATE = 1, FOR_EDIT = 2, FOR_VARY = 4, FOR_INFO = 8, FOR_BENCH = 1
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL,                                             \
-      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN,                                                                \
+      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT,                                                   \
       "default: one for each processor; what comes out is the same at any number")                                     \
-    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE | FOR_TRAIN,              \
+    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE | FOR_TRAIN | FOR_LATENT, \
       "most memory for weights and activations, such as 3G or 800M; a VAE works in tiles if it must (default: no "     \
       "limit)")                                                                                                        \
     X(NO_METADATA, "no-metadata", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING,                                        \
