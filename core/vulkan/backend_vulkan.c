@@ -81,7 +81,7 @@ static enum status run(struct backend *b, const struct plan *plan, struct buffer
     struct vk_context *context = &vulkan(b)->context;
     enum status status = wait(b, err);
     if (status == STATUS_OK && context->device->lost)
-        status = vk_check(context->device, VK_ERROR_DEVICE_LOST, "the run before", err);
+        status = vk_check(context->device, VK_ERROR_DEVICE_LOST, "an earlier run", err);
     if (status != STATUS_OK || plan->count == 0) return status;
     const bool timed = b->probe != NULL;
     if (!arena->recording || vk_recording_made_for(arena->recording) != vk_recording_key(plan, arena, timed)) {

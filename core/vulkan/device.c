@@ -17,6 +17,9 @@ enum {
     MOST_OFFSET_ALIGNMENT = MEMORY_ALIGNMENT,
 };
 
+/* Nanoseconds after which work that was handed over counts as stuck. */
+#define PATIENCE_NS UINT64_C(600000000000)
+
 /* A device that could be opened. */
 struct candidate {
     VkPhysicalDevice physical;
@@ -51,6 +54,14 @@ enum status vk_check(struct vk_device *device, VkResult result, const char *what
         return fail(err, STATUS_DEVICE, "%s failed at %s (VkResult %d); update its driver, or run on the CPU", name,
                     what, (int)result);
     }
+}
+
+enum status vk_device_wait(struct vk_device *device, VkFence fence, const char *what, struct error *err)
+{
+    const VkResult result = device->f->WaitForFences(device->handle, 1, &fence, VK_TRUE, PATIENCE_NS);
+    /* The wait may fail, for want of memory, while the work goes on. */
+    if (result != VK_SUCCESS && result != VK_TIMEOUT) (void)device->f->DeviceWaitIdle(device->handle);
+    return vk_check(device, result, what, err);
 }
 
 /* ---- choosing ---- */

@@ -59,4 +59,8 @@ void vk_device_close(struct vk_device *device); /* NULL is a no-op */
  * values"), and marks a lost device. */
 MUST_CHECK enum status vk_check(struct vk_device *device, VkResult result, const char *what, struct error *err);
 
+/* Waits for work that was handed over with the fence; `what` as in vk_check. When it fails nothing of that work runs
+ * any more, unless the device is stuck for good. */
+MUST_CHECK enum status vk_device_wait(struct vk_device *device, VkFence fence, const char *what, struct error *err);
+
 #endif

@@ -68,7 +68,8 @@ static enum status bind_memory(struct vk_memory *memory, struct buffer *buffer, 
     enum status status = vk_check(d, d->f->AllocateMemory(d->handle, &info, NULL, &buffer->memory), what, err);
     if (status != STATUS_OK) return status;
     status = vk_check(d, d->f->BindBufferMemory(d->handle, buffer->handle, buffer->memory, 0), what, err);
-    if (status != STATUS_OK || (d->memory.memoryTypes[type].propertyFlags & HOST) != HOST) return status;
+    const bool visible = (d->memory.memoryTypes[type].propertyFlags & HOST) == HOST;
+    if (status != STATUS_OK || !visible || (memory->always_staged && need != HOST)) return status;
     void *mapped = NULL;
     status = vk_check(d, d->f->MapMemory(d->handle, buffer->memory, 0, VK_WHOLE_SIZE, 0, &mapped), what, err);
     buffer->mapped = mapped;
@@ -159,7 +160,7 @@ static enum status copy_and_wait(struct vk_memory *memory, const struct buffer *
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &memory->commands};
     status = vk_check(d, d->f->QueueSubmit(d->queue, 1, &submit, memory->fence), "copying", err);
     if (status != STATUS_OK) return status;
-    return vk_check(d, d->f->WaitForFences(d->handle, 1, &memory->fence, VK_TRUE, VK_PATIENCE_NS), "copying", err);
+    return vk_device_wait(d, memory->fence, "copying", err);
 }
 
 static enum status need_staging(struct vk_memory *memory, struct error *err)

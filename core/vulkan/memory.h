@@ -30,6 +30,7 @@ struct vk_memory {
     VkCommandPool pool;
     VkCommandBuffer commands;
     VkFence fence;
+    bool always_staged; /* for tests: as if the host did not see the device's memory */
 };
 
 MUST_CHECK enum status vk_memory_init(struct vk_memory *memory, struct vk_device *device, struct error *err);
@@ -44,8 +45,5 @@ MUST_CHECK enum status vk_buffer_write(struct vk_memory *memory, struct buffer *
                                        size_t bytes, struct error *err);
 MUST_CHECK enum status vk_buffer_read(struct vk_memory *memory, void *to, const struct buffer *from, size_t offset,
                                       size_t bytes, struct error *err);
-
-/* Nanoseconds after which work that was handed over counts as stuck. */
-#define VK_PATIENCE_NS UINT64_C(600000000000)
 
 #endif

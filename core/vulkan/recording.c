@@ -446,8 +446,7 @@ enum status vk_recording_wait(struct vk_recording *r, struct error *err)
     r->running = false;
     for (int i = 0; i < r->piece_count; i++) {
         describe(r, &r->pieces[i], what, sizeof what);
-        const enum status status =
-            vk_check(d, d->f->WaitForFences(d->handle, 1, &r->pieces[i].fence, VK_TRUE, VK_PATIENCE_NS), what, err);
+        const enum status status = vk_device_wait(d, r->pieces[i].fence, what, err);
         if (status != STATUS_OK) return status;
     }
     for (int i = 0; i < r->steps; i++) {
