@@ -97,7 +97,7 @@ enum limn_status limn_latent_find(struct limn_model *model, const struct limn_re
     err.status = need_picture(request, &err);
     if (err.status == STATUS_OK) err.status = begin(&job, model, request, &text, &err);
     if (err.status == STATUS_OK && request->mask) err.status = source_mask(&mask, &job.request, &err);
-    if (err.status == STATUS_OK) err.status = gan_find(&job, &mask, text, latent, rms, &err);
+    if (err.status == STATUS_OK) err.status = gan_find_picture(&job, &mask, text, latent, rms, &err);
     image_clear(&mask);
     memory_free(text);
     return api_result(error, &err);

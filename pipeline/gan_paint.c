@@ -175,8 +175,8 @@ static enum status load_weight(const struct gan_job *job, const struct image *ma
     return status;
 }
 
-enum status gan_find(const struct gan_job *job, const struct image *mask, const float *text, float *z, float *rms,
-                     struct error *err)
+enum status gan_find_picture(const struct gan_job *job, const struct image *mask, const float *text, float *z,
+                             float *rms, struct error *err)
 {
     const size_t pixels = (size_t)job->model->gan->generator.side * (size_t)job->model->gan->generator.side;
     float *picture = memory_alloc_raw(pixels * 4 * sizeof *picture);
@@ -195,7 +195,7 @@ static enum status vary(const struct gan_job *job, const float *text, float *z, 
 {
     const double strength = (double)job->request.strength;
     const struct image no_mask = {0};
-    enum status status = gan_find(job, &no_mask, text, z, NULL, err);
+    enum status status = gan_find_picture(job, &no_mask, text, z, NULL, err);
     if (status == STATUS_OK) status = gan_draw(job, other, err);
     if (status == STATUS_OK) limn_latent_between(z, z, other, job->model->gan->generator.latent, strength);
     return status;
@@ -214,7 +214,7 @@ enum status gan_paint(const struct gan_job *job, struct image *out, struct error
     if (status == STATUS_OK) status = gan_embed(job, text, err);
     if (status == STATUS_OK && r->mask) status = source_mask(&mask, r, err);
     if (status == STATUS_OK)
-        status = r->mask    ? gan_find(job, &mask, text, z, NULL, err)
+        status = r->mask    ? gan_find_picture(job, &mask, text, z, NULL, err)
                  : r->image ? vary(job, text, z, other, err)
                             : gan_draw(job, z, err);
     if (status == STATUS_OK) status = gan_paint_latent(job, text, z, &painted, err);

@@ -30,8 +30,8 @@ MUST_CHECK enum status gan_paint_latent(const struct gan_job *job, const float *
                                         struct error *err);
 
 /* The vector of the request's picture, where `mask` (without pixels: everywhere) is black. */
-MUST_CHECK enum status gan_find(const struct gan_job *job, const struct image *mask, const float *text, float *z,
-                                float *rms, struct error *err);
+MUST_CHECK enum status gan_find_picture(const struct gan_job *job, const struct image *mask, const float *text,
+                                        float *z, float *rms, struct error *err);
 
 /* The request's picture at the generator's size: [side, side, 3] in -1..1, or of one channel in the first third. */
 MUST_CHECK enum status gan_load_picture(const struct gan_job *job, int channels, float *out, struct error *err);
