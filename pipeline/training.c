@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L /* mkdir, access */
 #include "pipeline/training.h"
 
+#include "core/base/pool.h"
 #include "core/io/dataset.h"
 #include "core/io/quote.h"
 #include "core/nn/exchange.h"
@@ -135,6 +136,7 @@ static enum status open_own(struct training *t, struct error *err)
     if (status == STATUS_OK) status = open_init(t, err);
     if (status == STATUS_OK)
         status = backend_open(&t->backend, "cpu", &(struct backend_options){.threads = t->threads}, err);
+    if (status == STATUS_OK) status = pool_create(&t->loop->pool, t->threads, err);
     if (status == STATUS_OK) status = t->family->open(t, err);
     if (status == STATUS_OK) status = training_check_config(t, err);
     if (status == STATUS_OK) status = training_restore_state(t, err);
@@ -175,6 +177,7 @@ static void close_training(struct training *t)
     if (t->family) t->family->close(t);
     for (int i = 0; i < loop->trainer_count; i++) trainer_destroy(loop->trainers[i].trainer);
     if (t->backend) t->backend->f->close(t->backend);
+    pool_destroy(loop->pool);
     dataset_close(t->data);
     checkpoint_close(loop->init);
     checkpoint_close(loop->saved);

@@ -21,7 +21,7 @@ static void take_record(const struct training *t, struct curves *c, const char *
 {
     json_t *record = json_loadb(line, length, 0, NULL);
     const char *out = json_string_value(json_object_get(record, "out"));
-    for (int i = 0; i < c->count && out && strcmp(out, training_out_name(t)) == 0; i++) {
+    for (int i = 0; i < c->count && out && strcmp(out, training_out_name(t).text) == 0; i++) {
         const json_t *value = json_object_get(record, c->series[i].name);
         if (!json_is_number(value)) continue;
         struct plot_series *series = &c->series[i];

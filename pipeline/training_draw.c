@@ -2,6 +2,7 @@
  *
  * What a step draws is a function of the seed, the step, the purpose and the item, so it can be drawn again anywhere.
  */
+#include "core/base/pool.h"
 #include "core/io/dataset.h"
 #include "core/nn/initialise.h"
 #include "pipeline/training_loop.h"
@@ -78,17 +79,41 @@ const char *training_caption(const struct training *t, int64_t item)
     return alternative < 0 ? "" : dataset_caption(t->data, training_picture(t, item), alternative);
 }
 
+/* One part's pictures, read by all threads: those beyond the data set's cache are files to be decoded. */
+struct reading {
+    const struct training *t;
+    int part;
+    float *out;
+    size_t values;                 /* of a picture */
+    bool failed[POOL_MAX_THREADS]; /* by thread */
+};
+
+static enum status fetch(const struct reading *r, int k, struct error *err)
+{
+    const int64_t item = training_item(r->t, r->part, k);
+    return dataset_fetch(r->t->data, training_picture(r->t, item), training_flipped(r->t, item),
+                         r->out + (size_t)k * r->values, err);
+}
+
+static void read_picture(void *context, int64_t k, int worker)
+{
+    struct reading *r = context;
+    struct error err = {0};
+    if (fetch(r, (int)k, &err) != STATUS_OK) r->failed[worker] = true;
+}
+
 enum status training_pixels(struct training *t, int part, float *out, struct error *err)
 {
     const struct training_settings *s = &t->settings;
-    const size_t values = (size_t)s->size * (size_t)s->size * (size_t)s->channels;
-    for (int k = 0; k < t->part_size; k++) {
-        const int64_t item = training_item(t, part, k);
-        const enum status status =
-            dataset_fetch(t->data, training_picture(t, item), training_flipped(t, item), out + (size_t)k * values, err);
-        if (status != STATUS_OK) return status;
-    }
-    return STATUS_OK;
+    struct reading r = {.t = t, .part = part, .out = out};
+    r.values = (size_t)s->size * (size_t)s->size * (size_t)s->channels;
+    pool_run(t->loop->pool, read_picture, &r, t->part_size);
+    bool failed = false;
+    for (int i = 0; i < pool_threads(t->loop->pool); i++) failed = failed || r.failed[i];
+    /* Once more in order, so that the sentence is about the first. */
+    enum status status = STATUS_OK;
+    for (int k = 0; failed && k < t->part_size && status == STATUS_OK; k++) status = fetch(&r, k, err);
+    return status;
 }
 
 /* Which pictures are learnt from: all, or those that are not held out. */

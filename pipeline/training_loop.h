@@ -15,6 +15,7 @@
 #ifndef PIPELINE_TRAINING_LOOP_H
 #define PIPELINE_TRAINING_LOOP_H
 
+#include "core/io/quote.h"
 #include "pipeline/training.h"
 
 enum {
@@ -58,6 +59,7 @@ struct training_loop {
     int state_count;
     int64_t *pictures;     /* those that are learnt from; NULL: all */
     int64_t picture_count; /* how many they are */
+    struct pool *pool;     /* owned; for reading pictures */
     uint64_t reserved;     /* bytes of memory that are spoken for */
     struct training_losses losses;
     bool all_failed;                 /* an exchange has failed, on all machines alike */
@@ -107,7 +109,7 @@ MUST_CHECK enum status training_ask_stop(struct training *t, bool *stopped, stru
 /* A sheet of samples and the curves of the losses. */
 MUST_CHECK enum status training_write_sheet(struct training *t, struct error *err);
 
-const char *training_out_name(const struct training *t); /* of the result, without its folder */
+struct quoted training_out_name(const struct training *t); /* of the result, as records have it */
 void training_log_path(const struct training *t, char path[TRAINING_PATH_BYTES]);
 
 /* ---- training_curve.c ---- */

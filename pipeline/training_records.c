@@ -17,15 +17,20 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *training_out_name(const struct training *t)
+static const char *file_name(const char *path)
 {
-    const char *slash = strrchr(t->out, '/');
-    return slash ? slash + 1 : t->out;
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+struct quoted training_out_name(const struct training *t)
+{
+    return quote(file_name(t->out));
 }
 
 void training_log_path(const struct training *t, char path[TRAINING_PATH_BYTES])
 {
-    const int folder = (int)(training_out_name(t) - t->out);
+    const int folder = (int)(file_name(t->out) - t->out);
     snprintf(path, TRAINING_PATH_BYTES, "%.*strain.jsonl", folder, t->out);
 }
 
@@ -49,7 +54,7 @@ static bool stays(const struct training *t, const char *line, size_t length)
 {
     json_t *record = json_loadb(line, length, 0, NULL);
     const char *out = json_string_value(json_object_get(record, "out"));
-    const bool ours = !out || strcmp(out, training_out_name(t)) == 0;
+    const bool ours = !out || strcmp(out, training_out_name(t).text) == 0;
     const bool kept =
         json_is_object(record) && (!ours || json_integer_value(json_object_get(record, "step")) <= (json_int_t)t->step);
     json_decref(record);
@@ -95,9 +100,9 @@ static enum status append_line(const struct training *t, const char *line, struc
 static enum status log_record(const struct training *t, const struct limn_train_record *record, struct error *err)
 {
     json_t *object =
-        json_pack("{s:s, s:I, s:f, s:f, s:f, s:f}", "out", quote(training_out_name(t)).text, "step",
-                  (json_int_t)record->step, "loss", record->loss, "images_per_second", record->images_per_second,
-                  "learning_rate", record->learning_rate, "seconds", record->seconds);
+        json_pack("{s:s, s:I, s:f, s:f, s:f, s:f}", "out", training_out_name(t).text, "step", (json_int_t)record->step,
+                  "loss", record->loss, "images_per_second", record->images_per_second, "learning_rate",
+                  record->learning_rate, "seconds", record->seconds);
     for (int i = 0; object && i < record->count; i++)
         if (strcmp(record->names[i], "loss") != 0)
             json_object_set_new(object, record->names[i], json_real(record->values[i]));
