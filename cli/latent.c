@@ -94,7 +94,9 @@ static enum limn_status write_pictures(struct session *s, const struct limn_pict
         s->options->given[OPTION_FRAME_TIME] ? (int)s->options->value[OPTION_FRAME_TIME].whole : FRAME_TIME;
     struct limn_picture sheet = {0};
     enum limn_status status;
-    if (ends_in(path, ".apng")) {
+    if (count == 1) {
+        status = limn_picture_write(&pictures[0], path, &s->error);
+    } else if (ends_in(path, ".apng")) {
         status = limn_animation_write(pictures, count, milliseconds, path, &s->error);
     } else {
         status = limn_picture_sheet(&sheet, pictures, count, columns, &s->error);

@@ -452,7 +452,7 @@ static enum status run_part(struct training *t, struct gan_training *n, int part
     if (status == STATUS_OK) status = trainer_collect(discriminator ? n->d : n->g, exec, t->share, err);
     if (status == STATUS_OK && discriminator)
         status = move_statistics(&n->discriminator, exec, n->received, n->running, 0.1F, err);
-    if (status == STATUS_OK) training_loss(t, discriminator ? "discriminator" : "loss", (double)loss);
+    if (status == STATUS_OK) training_loss(t, discriminator ? "discriminator" : "generator", (double)loss);
     return status;
 }
 
