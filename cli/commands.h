@@ -14,6 +14,7 @@ int command_vary(const struct options *options);
 int command_info(const struct options *options);
 int command_score(const struct options *options);
 int command_bench(const struct options *options);
+int command_compare(const struct options *options);
 int command_train(const struct options *options);
 int command_latent(const struct options *options);
 

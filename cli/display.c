@@ -14,7 +14,15 @@ static const char *const stage_names[] = {
     [LIMN_STAGE_LOAD] = "loading",      [LIMN_STAGE_TEXT] = "reading the prompt",
     [LIMN_STAGE_ENCODE] = "encoding",   [LIMN_STAGE_STEP] = "painting",
     [LIMN_STAGE_DECODE] = "developing", [LIMN_STAGE_DATA] = "reading the pictures",
+    [LIMN_STAGE_PICTURES] = "painting", [LIMN_STAGE_FEATURES] = "looking",
 };
+
+/* What a stage counts; NULL: it is done or it is not. */
+static const char *what_counts(enum limn_stage stage)
+{
+    if (stage == LIMN_STAGE_STEP) return "step";
+    return stage == LIMN_STAGE_PICTURES || stage == LIMN_STAGE_FEATURES ? "picture" : NULL;
+}
 
 void display_duration(char text[32], double seconds)
 {
@@ -29,7 +37,7 @@ static void draw_bar(struct display *display, const struct limn_progress *progre
 {
     enum { CELLS = 24 };
     char cells[CELLS + 1], which[48] = "", left[32] = "", times[96] = "";
-    const bool steps = progress->stage == LIMN_STAGE_STEP;
+    const char *steps = what_counts(progress->stage);
     const int filled = steps ? progress->done * CELLS / progress->total : 0;
     memset(cells, '.', CELLS);
     memset(cells, '#', (size_t)filled);
@@ -38,7 +46,7 @@ static void draw_bar(struct display *display, const struct limn_progress *progre
     if (steps && progress->done > 0) {
         const double each = progress->seconds / progress->done;
         display_duration(left, each * (progress->total - progress->done));
-        snprintf(times, sizeof times, "%.2f s a step, %s left", each, left);
+        snprintf(times, sizeof times, "%.2f s a %s, %s left", each, steps, left);
     }
     fprintf(stderr, "\r\033[K%s%s", which, stage_names[progress->stage]);
     if (steps) fprintf(stderr, " [%s] %d/%d %s", cells, progress->done, progress->total, times);
@@ -59,7 +67,12 @@ static void on_progress(void *context, const struct limn_progress *progress)
     struct display *display = context;
     if (display->options->given[OPTION_JSON]) {
         const bool steps = progress->stage == LIMN_STAGE_STEP;
-        if (progress->done == 0) {
+        const char *pictures = steps ? NULL : what_counts(progress->stage);
+        if (pictures) {
+            event_write(json_pack("{s:s, s:s, s:i, s:i, s:f}", "event", "progress", "stage",
+                                  stage_names[progress->stage], "done", progress->done, "total", progress->total,
+                                  "seconds", progress->seconds));
+        } else if (progress->done == 0) {
             event_write(json_pack("{s:s, s:s, s:i, s:i}", "event", "stage", "stage", stage_names[progress->stage],
                                   "picture", display->picture, "pictures", display->pictures));
         } else if (steps) {

@@ -35,10 +35,11 @@ enum {
     FOR_BENCH = 16,
     FOR_SCORE = 32,
     FOR_TRAIN = 256,
-    FOR_LATENT = 1024
+    FOR_LATENT = 1024,
+    FOR_COMPARE = 64
 };
 #define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
-#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT)
+#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE)
 
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
@@ -50,6 +51,26 @@ enum {
       ".png or .jpg; %d or %03d is the picture's number, {seed} its seed (default: the first free limn-0001.png)")     \
     X(COUNT, "count", 'n', KIND_WHOLE, "N", 1, 100000, NULL, FOR_PAINTING,                                             \
       "paint so many, with seeds that follow each other (default: 1)")                                                 \
+    X(A, "a", 0, KIND_TEXT, "MODEL", 0, 0, NULL, FOR_COMPARE,                                                          \
+      "first model (without models: the pack's diffusion model against its GAN)")                                      \
+    X(B, "b", 0, KIND_TEXT, "MODEL", 0, 0, NULL, FOR_COMPARE, "second model")                                          \
+    X(C, "c", 0, KIND_TEXT, "MODEL", 0, 0, NULL, FOR_COMPARE, "third model, if there is one")                          \
+    X(D, "d", 0, KIND_TEXT, "MODEL", 0, 0, NULL, FOR_COMPARE, "fourth model, if there is one")                         \
+    X(PICTURES, "pictures", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_COMPARE,                                               \
+      "compare folders of finished pictures: the words are their names and not prompts")                               \
+    X(PROMPTS, "prompts", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_COMPARE,                                               \
+      "prompts from a text file, one a line (default: sixteen that the pack knows)")                                   \
+    X(EACH, "count", 'n', KIND_WHOLE, "N", 1, LIMN_MAX_COMPARE_COUNT, NULL, FOR_COMPARE,                               \
+      "pictures of each prompt by each model (default: 64 of a single prompt, else 16)")                               \
+    X(REFERENCE, "reference", 0, KIND_TEXT, "FOLDER", 0, 0, NULL, FOR_COMPARE,                                         \
+      "real pictures that the painted ones should be like; copies of them are looked for too")                         \
+    X(CLIP, "clip", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_COMPARE,                                                     \
+      "CLIP model that features come from (default: the pack's)")                                                      \
+    X(REPORT, "output", 'o', KIND_TEXT, "FOLDER", 0, 0, NULL, FOR_COMPARE,                                             \
+      "gets report.html, report.json, grid.png and the pictures; those that are there are used again (default: "       \
+      "limn-compare)")                                                                                                 \
+    X(FIRST_SEED, "seed", 's', KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_COMPARE,                                       \
+      "of the first prompt's first picture (default: 0)")                                                              \
     X(FROM, "from", 0, KIND_TEXT, "PICTURE", 0, 0, NULL, FOR_PAINTING,                                                 \
       "begin with the settings that this picture's metadata holds; other options override them")                       \
     X(MASK, "mask", 0, KIND_TEXT, "MASK", 0, 0, NULL, FOR_EDIT,                                                        \
@@ -136,9 +157,10 @@ enum {
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL,                                             \
-      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT,                                                   \
+      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                     \
       "default: one for each processor; what comes out is the same at any number")                                     \
-    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL, FOR_PAINTING | FOR_SCORE | FOR_TRAIN | FOR_LATENT, \
+    X(MAX_MEMORY, "max-memory", 0, KIND_BYTES, "BYTES", 0, 0, NULL,                                                    \
+      FOR_PAINTING | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                                 \
       "most memory for weights and activations, such as 3G or 800M; a VAE works in tiles if it must (default: no "     \
       "limit)")                                                                                                        \
     X(NO_METADATA, "no-metadata", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING,                                        \

@@ -3,7 +3,7 @@
  * What a comparison leaves behind in its folder:
  *
  *     grid.png       the same prompt and seed in a row, a column for each of the compared
- *     report.json    every figure; the same for the same request, but for its member "times"
+ *     report.json    every figure; the same for the same request, but for its member "machine"
  *     report.html    one page that needs nothing beside it
  */
 #ifndef PIPELINE_REPORT_H
@@ -16,7 +16,7 @@
 /* Writes all three. *json: the text of report.json, freed by the caller with memory_free. */
 MUST_CHECK enum status report_write(const struct comparison *c, char **json, struct error *err);
 
-/* The figures, with "times" last. */
+/* The figures, with "machine" last. */
 MUST_CHECK enum status report_json(const struct comparison *c, json_t **out, struct error *err);
 MUST_CHECK enum status report_grid(const struct comparison *c, struct image *out, struct error *err);
 

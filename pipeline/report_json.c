@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * report.json. What differs from run to run (seconds, and whether a picture was found or painted) stands in "times"
- * alone.
+ * report.json. What depends on the machine and the moment (seconds, memory, whether a picture was found or painted)
+ * stands in "machine" alone.
  */
 #include "core/io/charset.h"
 #include "pipeline/report.h"
@@ -69,9 +69,8 @@ static json_t *verdicts_json(const struct verdicts *v)
 
 static json_t *cost_json(const struct compare_cost *cost)
 {
-    return json_pack("{s:i, s:I, s:o, s:I}", "evaluations", cost->evaluations, "parameters",
-                     (json_int_t)cost->parameters, "gflop", number_of(cost->gflop), "memory_bytes",
-                     (json_int_t)cost->memory_bytes);
+    return json_pack("{s:i, s:I, s:o}", "evaluations", cost->evaluations, "parameters", (json_int_t)cost->parameters,
+                     "gflop", number_of(cost->gflop));
 }
 
 static json_t *entrant_json(const struct entrant *e)
@@ -98,15 +97,16 @@ static json_t *reference_json(const struct comparison *c)
                      (json_int_t)c->reference.count, "width", c->reference.side_x, "height", c->reference.side_y);
 }
 
-static json_t *times_json(const struct comparison *c)
+/* Working memory is the machine's too: each thread has its own. */
+static json_t *machine_json(const struct comparison *c)
 {
     json_t *models = json_object();
     for (int i = 0; i < c->count; i++) {
         const struct entrant *e = &c->entrants[i];
         if (e->is_model)
-            json_object_set_new(
-                models, e->name,
-                json_pack("{s:f, s:i}", "seconds_per_picture", e->cost.seconds, "pictures_timed", e->cost.timed));
+            json_object_set_new(models, e->name,
+                                json_pack("{s:f, s:i, s:I}", "seconds_per_picture", e->cost.seconds, "pictures_timed",
+                                          e->cost.timed, "memory_bytes", (json_int_t)e->cost.memory_bytes));
     }
     return json_pack("{s:f, s:f, s:o}", "painting_seconds", c->painting, "measuring_seconds", c->measuring, "models",
                      models);
@@ -136,7 +136,7 @@ enum status report_json(const struct comparison *c, json_t **out, struct error *
     json_object_set_new(root, "resize_rule", json_string(PICTURE_SET_RESIZE_RULE));
     json_object_set_new(root, "reference", reference_json(c));
     json_object_set_new(root, "entrants", entrants);
-    json_object_set_new(root, "times", times_json(c));
+    json_object_set_new(root, "machine", machine_json(c));
     *out = root;
     if (complete(root, MEMBERS, c->count)) return STATUS_OK;
     json_decref(root);

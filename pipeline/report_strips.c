@@ -137,7 +137,9 @@ static void put_strip_title(struct page *page, const struct comparison *c, int e
 {
     page_put(page, "<h3>");
     page_name(page, c, entrant);
-    page_format(page, " <span class=\"soft\">%s</span></h3>", says);
+    page_put(page, " <span class=\"soft\">");
+    page_text(page, says);
+    page_put(page, "</span></h3>");
 }
 
 void report_ways(struct page *page, const struct comparison *c)
