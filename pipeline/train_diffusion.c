@@ -224,14 +224,13 @@ static enum status make_networks(struct training *t, struct diffusion *d, struct
 /* Tables, and the U-Net's first and last convolution, are no matrices for Muon. */
 static const char *const no_matrices[] = {"_embedding.", "input_blocks.0.", "diffusion_model.out.", NULL};
 
-/* Gradients with respect to two trainers' parameters. */
-static void differentiate(struct training *t, struct graph *g, struct trainer *a, struct trainer *b, struct node *loss)
+static void differentiate(struct training *t, struct graph *g, struct trainer *text, struct trainer *other,
+                          struct node *loss)
 {
+    struct trainer *const trainers[] = {text, other};
     graph_output(g, "loss", loss);
-    trainer_differentiate(a, g, loss, t->settings.recompute);
-    trainer_differentiate(b, g, loss, t->settings.recompute);
-    trainer_bind(a, g);
-    trainer_bind(b, g);
+    trainer_differentiate_all(trainers, 2, g, loss, t->settings.recompute);
+    for (int i = 0; i < 2; i++) trainer_bind(trainers[i], g);
 }
 
 static enum status build(struct training *t, struct diffusion *d, struct error *err)
