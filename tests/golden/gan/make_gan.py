@@ -7,7 +7,8 @@
 Weights are random, and so are the norms' running statistics.  gan.safetensors holds, computed in f64 and stored as f32,
 for a generator NAME.z [B,nz] and NAME.y, its pictures [B,H,W,C], of which every NAME.step-th row and column is kept; for
 a discriminator NAME.x [B,S,S,C], every picture being zeros with this S x S corner in its upper left, and NAME.score [B],
-before any sigmoid; for conditional networks NAME.text.
+before any sigmoid; for conditional networks NAME.text.  NAME.pixels
+[2,H,W,3]: what is painted from seeds 5 and 123456789.
 """
 import json
 import os
@@ -293,6 +294,25 @@ save_file({**g.state_dict(), **d.state_dict()}, os.path.join(HERE, 'conditional.
     'discriminator': {'stride': [2, 1], 'padding': [1, 0], 'size': 14}})})
 paint('conditional', g, 4, lambda z: g(z, text.double()))
 score('conditional-d', d, 14, 3, lambda x: d(x, text.double()))
+
+# ---- what limn generate --rng mt19937 paints: pixels of two seeds, u8 as i32
+
+
+def seeds(name, net, nz):
+    pictures = []
+    for seed in (5, 123456789):
+        z = torch.randn(1, nz, 1, 1, generator=torch.Generator('cpu').manual_seed(seed))
+        y = net.double()(z.double())
+        pictures.append(torch.round(255 * (y / 2 + 0.5).clamp(0, 1)).int().expand(1, 3, -1, -1).permute(0, 2, 3, 1))
+        net.float()
+    out[name + '.pixels'] = torch.cat(pictures)
+
+
+torch.manual_seed(8)
+for name, nz, channels in (('seeds-grey', 7, 1), ('seeds', 100, 3)):
+    g = randomise(example_g(nz, 1, 3, channels))
+    store(name + '.safetensors', g.state_dict())
+    seeds(name, g, nz)
 
 # ---- a whole module: refused
 
