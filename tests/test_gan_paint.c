@@ -414,12 +414,51 @@ static void test_animation(void **state)
     for (int i = 0; i < 3; i++) test_free(frames[i].image.pixels);
 }
 
+/* ---- no memory ---- */
+
+/* Each allocation of opening, painting and finding made to fail in turn. */
+static void test_no_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct limn_image photo = make_picture(SIDE, SIDE, 1);
+    for (int kind = 0; kind < 3; kind++) {
+        for (uint64_t i = 1;; i++) {
+            struct limn_error error = {0};
+            struct limn_model *model = NULL;
+            struct limn_picture p = {0};
+            float score;
+            (void)memory_fail_after(i);
+            enum limn_status status =
+                limn_model_open(&model, &(struct limn_model_options){.path = f->pack, .threads = 1}, &error);
+            struct limn_request request = {.prompt = "a red apple", .truncation = 0.5f};
+            if (kind == 1) request.image = &photo;
+            if (status == LIMN_OK && kind < 1) status = limn_paint(model, &request, &p, &error);
+            if (status == LIMN_OK && kind == 1) status = limn_latent_judge(model, &request, &score, &error);
+            if (status == LIMN_OK && kind == 2) {
+                const struct limn_picture frames[2] = {{.image = photo}, {.image = photo}};
+                status = limn_animation_write(frames, 2, 10, scratch_path(&f->scratch, "x.png"), &error);
+            }
+            const uint64_t asked = memory_fail_after(0);
+            limn_picture_clear(&p);
+            limn_model_close(model);
+            if (asked < i) {
+                assert_int_equal(status, LIMN_OK);
+                break;
+            }
+            if (status != LIMN_NO_MEMORY)
+                fail_msg("allocation %d: %s: %s", (int)i, limn_status_name(status), error.text);
+        }
+    }
+    test_free(photo.pixels);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_seeds), cmocka_unit_test(test_prompts), cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_info),  cmocka_unit_test(test_vectors), cmocka_unit_test(test_find),
-        cmocka_unit_test(test_vary),  cmocka_unit_test(test_edit),    cmocka_unit_test(test_animation),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_seeds), cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_settings),  cmocka_unit_test(test_info),  cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_find),      cmocka_unit_test(test_vary),  cmocka_unit_test(test_edit),
+        cmocka_unit_test(test_animation),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
