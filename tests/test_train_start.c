@@ -126,6 +126,8 @@ static struct node *add_layers(struct graph *g)
     x = nn_group_norm(g, x, (struct norm){.groups = 8, .eps = 1e-5F}, "norm");
     x = nn_conv2d(g, x, 64, 3, (struct conv){.stride = 1, .pad = PAD(1)},
                   "model.diffusion_model.input_blocks.1.0.out_layers.3");
+    x = nn_group_norm(g, x, (struct norm){.groups = 8, .eps = 1e-5F}, "model.diffusion_model.out.0");
+    x = nn_conv2d(g, x, 64, 3, (struct conv){.stride = 1, .pad = PAD(1)}, "model.diffusion_model.out.2");
     x = graph_reshape(g, x, SHAPE(1, 16, 64));
     for (int i = 0; i < 2; i++) {
         x = nn_linear(g, x, 64, "cond_stage_model.transformer.text_model.encoder.layers.%d.self_attn.q_proj", i);
@@ -153,6 +155,9 @@ static void test_published(void **state)
     assert_true(numbers_of(t, "norm.bias", 64).most == 0);
     n = numbers_of(t, "model.diffusion_model.input_blocks.1.0.out_layers.3.weight", (int64_t)64 * 64 * 9);
     assert_true(n.most == 0);
+    /* Were the norm before it at 0 too, no gradient would ever pass. */
+    assert_true(numbers_of(t, "model.diffusion_model.out.0.weight", 64).mean == 1);
+    assert_true(numbers_of(t, "model.diffusion_model.out.2.weight", (int64_t)64 * 64 * 9).most == 0);
     n = numbers_of(t, "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", 6400);
     assert_true(fabs(n.deviation / 0.02 - 1) < 0.05);
     n = numbers_of(t, "cond_stage_model.transformer.text_model.encoder.layers.1.self_attn.q_proj.weight", 4096);
