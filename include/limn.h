@@ -226,8 +226,8 @@ void limn_latent_between(float *out, const float *a, const float *b, int size, d
 enum limn_status limn_latent_paint(struct limn_model *model, const struct limn_request *request, const float *latent,
                                    struct limn_picture *picture, struct limn_error *error);
 
-/* The vector whose picture is nearest to request->image, by gradient descent from several drawn ones; with a mask, where
- * the mask is black. rms (may be NULL): how far off it is, as a share of the range of values. */
+/* The vector whose picture is nearest to request->image, by gradient descent from several drawn ones; with a mask,
+ * where the mask is black. rms (may be NULL): how far off it is, as a share of the range of values. */
 enum limn_status limn_latent_find(struct limn_model *model, const struct limn_request *request, float *latent,
                                   float *rms, struct limn_error *error);
 
