@@ -166,7 +166,8 @@ enum status copying_duplicates(struct duplicates *out, const struct rows *pictur
     *out = (struct duplicates){.group = arena_alloc(memory, bytes)};
     if (!joining.parent || !sizes || !out->group) return fail_no_memory(err, "groups of pictures", 3 * bytes);
     for (int64_t i = 0; i < n; i++) joining.parent[i] = i;
-    const struct rows_visit visit = {.block = join_block, .context = &joining, .watch = watch, .what = "duplicates"};
+    const struct rows_visit visit = {
+        .block = join_block, .context = &joining, .watch = watch, .what = "duplicates", .upper = true};
     const enum status status = rows_walk(pictures, pictures, &visit, err);
     if (status != STATUS_OK) return status;
     number_groups(out, joining.parent, sizes, n);

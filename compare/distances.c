@@ -72,11 +72,11 @@ static void to_distances(struct walk *w, int64_t first, int64_t count, int64_t p
     }
 }
 
-static void fill_block(struct walk *w, int64_t first, int64_t count, bool products)
+static void fill_block(struct walk *w, int64_t first, int64_t count, int64_t from, bool products)
 {
     const int64_t columns = w->b->count, width = w->a->width;
     copy_rows(w->a, first, count, w->left);
-    for (int64_t panel = 0; panel < columns; panel += w->panel_rows) {
+    for (int64_t panel = from; panel < columns; panel += w->panel_rows) {
         const int64_t rest = columns - panel, panel_count = rest < w->panel_rows ? rest : w->panel_rows;
         copy_rows(w->b, panel, panel_count, w->panel);
         linear_products(w->left, w->panel, count, panel_count, width, w->table + panel, columns);
@@ -116,8 +116,9 @@ enum status rows_walk(const struct rows *a, const struct rows *b, const struct r
     }
     for (int64_t first = 0; first < a->count && status == STATUS_OK; first += w.block_rows) {
         const int64_t rest = a->count - first, count = rest < w.block_rows ? rest : w.block_rows;
-        fill_block(&w, first, count, visit->products);
-        visit->block(visit->context, &(struct rows_block){w.table, first, count, b->count});
+        const int64_t from = visit->upper ? first : 0;
+        fill_block(&w, first, count, from, visit->products);
+        visit->block(visit->context, &(struct rows_block){w.table, first, count, from, b->count, w.a_norms, w.b_norms});
         status = measures_step(visit->watch, visit->what, first + count, a->count, err);
     }
     memory_free(w.left);
@@ -145,27 +146,26 @@ static void nearest_add(struct nearest *nearest, double square)
     nearest->square[at] = square;
 }
 
-struct radii {
-    int k;
-    double *out;
-};
-
 static void find_radii(void *context, const struct rows_block *block)
 {
-    const struct radii *radii = context;
+    const struct rows_radii *radii = context;
+    const int most = radii->other && radii->other_k > radii->k ? radii->other_k : radii->k;
     for (int64_t i = 0; i < block->count; i++) {
-        struct nearest nearest = {.wanted = radii->k};
+        struct nearest nearest = {.wanted = most};
+        const int64_t at = block->first + i;
         for (int64_t j = 0; j < block->columns; j++)
-            if (j != block->first + i) nearest_add(&nearest, block->table[i * block->columns + j]);
-        radii->out[block->first + i] = nearest.square[radii->k - 1];
+            if (j != at) nearest_add(&nearest, block->table[i * block->columns + j]);
+        radii->out[at] = nearest.square[radii->k - 1];
+        if (radii->other) radii->other[at] = nearest.square[radii->other_k - 1];
     }
 }
 
-enum status rows_radii(const struct rows *set, int k, const struct measures_watch *watch, double *out,
-                       struct error *err)
+enum status rows_find_radii(const struct rows *set, const struct rows_radii *radii, struct error *err)
 {
-    assert(k >= 1 && k <= NEAREST_MAX && set->count > k);
-    struct radii radii = {k, out};
-    const struct rows_visit visit = {.block = find_radii, .context = &radii, .watch = watch, .what = "neighbours"};
+    struct rows_radii mine = *radii;
+    assert(radii->k >= 1 && radii->k <= NEAREST_MAX && set->count > radii->k);
+    assert(!radii->other || (radii->other_k >= 1 && radii->other_k <= NEAREST_MAX && set->count > radii->other_k));
+    const struct rows_visit visit = {
+        .block = find_radii, .context = &mine, .watch = radii->watch, .what = "neighbours"};
     return rows_walk(set, set, &visit, err);
 }

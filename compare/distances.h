@@ -23,16 +23,18 @@ struct rows {
 struct rows rows_of_features(const struct features *features);
 struct rows rows_of_pixels(const struct pixels *pixels);
 
-/* Row `first + i` of a against all of b: table[i * columns + j], squared distances or inner products. */
+/* Row `first + i` of a against row j of b, for j from `from` on: table[i * columns + j]. */
 struct rows_block {
-    const double *table;
-    int64_t first, count, columns;
+    const double *table; /* squared distances or inner products */
+    int64_t first, count, from, columns;
+    const double *a_squares, *b_squares; /* squared lengths of all rows of a and of b; not with inner products */
 };
 
 struct rows_visit {
     void (*block)(void *context, const struct rows_block *block);
     void *context;
     bool products;                      /* inner products, not squared distances */
+    bool upper;                         /* a and b are one set: nothing before column `first` is wanted */
     const struct measures_watch *watch; /* asked after each block */
     const char *what;                   /* told to the watch */
 };
@@ -43,9 +45,13 @@ MUST_CHECK enum status rows_walk(const struct rows *a, const struct rows *b, con
 
 enum { NEAREST_MAX = 64 };
 
-/* out[i]: squared distance from row i to the k-th nearest other row of the set, which has more than k rows;
- * k is 1 to NEAREST_MAX. */
-MUST_CHECK enum status rows_radii(const struct rows *set, int k, const struct measures_watch *watch, double *out,
-                                  struct error *err);
+/* out[i]: squared distance from row i to the k-th nearest other row of the set, which has more than k rows; k is 1 to
+ * NEAREST_MAX. other[i]: the same for other_k, from the same walk; NULL: not wanted. */
+struct rows_radii {
+    int k, other_k;
+    double *out, *other;
+    const struct measures_watch *watch;
+};
+MUST_CHECK enum status rows_find_radii(const struct rows *set, const struct rows_radii *radii, struct error *err);
 
 #endif

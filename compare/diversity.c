@@ -10,7 +10,7 @@ struct spread {
     const int32_t *group;
     double *rows; /* each picture's distances to the others, added up */
     double within;
-    int64_t within_pairs; /* both ways */
+    int64_t within_pairs;
 };
 
 static void add_block(void *context, const struct rows_block *block)
@@ -18,10 +18,10 @@ static void add_block(void *context, const struct rows_block *block)
     struct spread *s = context;
     for (int64_t i = 0; i < block->count; i++) {
         const int64_t at = block->first + i;
-        for (int64_t j = 0; j < block->columns; j++) {
-            if (j == at) continue;
+        for (int64_t j = at + 1; j < block->columns; j++) {
             const double distance = sqrt(block->table[i * block->columns + j]);
             s->rows[at] += distance;
+            s->rows[j] += distance;
             if (s->group && s->group[at] == s->group[j]) {
                 s->within += distance;
                 s->within_pairs++;
@@ -41,7 +41,8 @@ enum status diversity_distance(struct mean_distance *out, const struct features 
     const size_t bytes = (size_t)rows.count * sizeof(double);
     struct spread s = {.group = group, .rows = memory_alloc(bytes)};
     if (!s.rows) return fail_no_memory(err, "distances of pictures", bytes);
-    const struct rows_visit visit = {.block = add_block, .context = &s, .watch = watch, .what = "diversity"};
+    const struct rows_visit visit = {
+        .block = add_block, .context = &s, .watch = watch, .what = "diversity", .upper = true};
     status = rows_walk(&rows, &rows, &visit, err);
     double total = 0, squares = 0;
     for (int64_t i = 0; i < rows.count; i++) total += s.rows[i];
@@ -53,7 +54,7 @@ enum status diversity_distance(struct mean_distance *out, const struct features 
     }
     if (rows.count > 2) out->error = sqrt(squares * (n - 1) / n);
     if (s.within_pairs > 0) out->within = s.within / (double)s.within_pairs;
-    out->within_pairs = s.within_pairs / 2;
+    out->within_pairs = s.within_pairs;
     memory_free(s.rows);
     return status;
 }

@@ -11,46 +11,77 @@
 #define CMMD_SIGMA 10.0
 #define CMMD_SCALE 1000.0
 
-/* What the kernel sums to, a row of pictures at a time, which is all that estimates and their jackknives need. */
+enum kernel { KID, CMMD, KERNELS };
+
+/* What a kernel sums to, a row of pictures at a time, which is all that estimates and their jackknives need: of a
+ * picture with the others of its set (aa, bb) and with the other set (ab, ba). */
 struct sums {
-    bool gaussian;
-    bool same;              /* the walk is from a set to itself: the diagonal is left out and kept apart */
-    double *rows, *columns; /* of the walk; columns may be NULL */
-    double *diagonal;       /* its sum */
-    double width;
+    double *aa, *bb, *ab, *ba;
+    double a_diagonal, b_diagonal; /* pictures with themselves */
 };
 
-static double kernel(const struct sums *s, double x)
+/* One walk sums both kernels: to take the inner products is most of the work. */
+struct walk {
+    struct sums sums[KERNELS];
+    bool wanted[KERNELS];
+    double n, m, width;
+};
+
+/* Of two pictures by their squared distance and their squared lengths, which also tell the inner product. */
+static double kernel(enum kernel kind, double square, double lengths, double width)
 {
-    if (s->gaussian) return exp(-x / (2 * CMMD_SIGMA * CMMD_SIGMA));
-    const double y = x / s->width + 1;
+    if (kind == CMMD) return exp(-square / (2 * CMMD_SIGMA * CMMD_SIGMA));
+    const double y = (lengths - square) / (2 * width) + 1;
     return y * y * y;
 }
 
-static void add_block(void *context, const struct rows_block *block)
+/* A set with itself: each pair once. */
+static void add_own(const struct rows_block *block, enum kernel kind, double width, double *rows, double *diagonal)
 {
-    const struct sums *s = context;
     for (int64_t i = 0; i < block->count; i++) {
-        double sum = 0;
-        for (int64_t j = 0; j < block->columns; j++) {
-            const double k = kernel(s, block->table[i * block->columns + j]);
-            if (s->same && j == block->first + i) {
-                *s->diagonal += k;
+        const int64_t at = block->first + i;
+        for (int64_t j = at; j < block->columns; j++) {
+            const double square = block->table[i * block->columns + j];
+            const double k = kernel(kind, square, block->a_squares[at] + block->b_squares[j], width);
+            if (j == at) {
+                *diagonal += k;
                 continue;
             }
-            sum += k;
-            if (s->columns) s->columns[j] += k;
+            rows[at] += k;
+            rows[j] += k;
         }
-        s->rows[block->first + i] = sum;
     }
 }
 
-/* Two sets' sums: of a picture with the others of its set (aa, bb) and with the other set (ab, ba). */
-struct table {
-    double n, m;
-    double *aa, *bb, *ab, *ba; /* aa owned, and with it the others */
-    double diagonals;          /* each divided by its count squared, added up */
-};
+static void add_first(void *context, const struct rows_block *block)
+{
+    struct walk *w = context;
+    for (int k = 0; k < KERNELS; k++)
+        if (w->wanted[k]) add_own(block, (enum kernel)k, w->width, w->sums[k].aa, &w->sums[k].a_diagonal);
+}
+
+static void add_second(void *context, const struct rows_block *block)
+{
+    struct walk *w = context;
+    for (int k = 0; k < KERNELS; k++)
+        if (w->wanted[k]) add_own(block, (enum kernel)k, w->width, w->sums[k].bb, &w->sums[k].b_diagonal);
+}
+
+static void add_across(void *context, const struct rows_block *block)
+{
+    struct walk *w = context;
+    for (int k = 0; k < KERNELS; k++)
+        for (int64_t i = 0; i < block->count && w->wanted[k]; i++) {
+            const int64_t at = block->first + i;
+            for (int64_t j = 0; j < block->columns; j++) {
+                const double square = block->table[i * block->columns + j];
+                const double value =
+                    kernel((enum kernel)k, square, block->a_squares[at] + block->b_squares[j], w->width);
+                w->sums[k].ab[at] += value;
+                w->sums[k].ba[j] += value;
+            }
+        }
+}
 
 static double total(const double *values, double n)
 {
@@ -81,65 +112,51 @@ static double jackknife(double n, const double *own, const double *across, doubl
     return squares * (n - 1) / n;
 }
 
-static void estimate(struct kernel_distance *out, const struct table *t)
+static struct kernel_distance estimate(const struct sums *s, double n, double m, double scale)
 {
-    const double n = t->n, m = t->m, aa = total(t->aa, n), bb = total(t->bb, m), ab = total(t->ab, n);
-    out->unbiased = unbiased(aa, bb, ab, n, m);
-    out->biased = aa / (n * n) + bb / (m * m) + t->diagonals - 2 * ab / (n * m);
-    out->error = NAN;
-    if (n > 2 && m > 2)
-        out->error = sqrt(jackknife(n, t->aa, t->ab, aa, ab, m) + jackknife(m, t->bb, t->ba, bb, ab, n));
+    const double aa = total(s->aa, n), bb = total(s->bb, m), ab = total(s->ab, n);
+    const double own = (aa + s->a_diagonal) / (n * n) + (bb + s->b_diagonal) / (m * m);
+    double error = NAN;
+    if (n > 2 && m > 2) error = sqrt(jackknife(n, s->aa, s->ab, aa, ab, m) + jackknife(m, s->bb, s->ba, bb, ab, n));
+    return (struct kernel_distance){.unbiased = scale * unbiased(aa, bb, ab, n, m),
+                                    .biased = scale * (own - 2 * ab / (n * m)),
+                                    .error = scale * error};
 }
 
-static enum status compare(struct kernel_distance *out, const struct features *pictures,
-                           const struct features *reference, const struct rows_visit *visit, struct error *err)
+static enum status add_all(struct walk *w, const struct features *pictures, const struct features *reference,
+                           const struct measures_watch *watch, struct error *err)
 {
     const struct rows a = rows_of_features(pictures), b = rows_of_features(reference);
-    struct table t = {.n = (double)a.count, .m = (double)b.count};
-    const size_t n = (size_t)a.count, m = (size_t)b.count, bytes = 2 * (n + m) * sizeof(double);
-    t.aa = memory_alloc(bytes);
-    if (!t.aa) return fail_no_memory(err, "sums of a kernel", bytes);
-    t.ab = t.aa + n;
-    t.bb = t.ab + n;
-    t.ba = t.bb + m;
-    double a_diagonal = 0, b_diagonal = 0;
-    const bool gaussian = !visit->products;
-    struct sums sums = {gaussian, true, t.aa, NULL, &a_diagonal, (double)a.width};
-    struct rows_visit mine = *visit;
-    mine.block = add_block;
-    mine.context = &sums;
-    enum status status = rows_walk(&a, &a, &mine, err);
-    sums = (struct sums){gaussian, true, t.bb, NULL, &b_diagonal, (double)a.width};
-    if (status == STATUS_OK) status = rows_walk(&b, &b, &mine, err);
-    sums = (struct sums){gaussian, false, t.ab, t.ba, NULL, (double)a.width};
-    if (status == STATUS_OK) status = rows_walk(&a, &b, &mine, err);
-    t.diagonals = a_diagonal / (t.n * t.n) + b_diagonal / (t.m * t.m);
-    if (status == STATUS_OK) estimate(out, &t);
-    memory_free(t.aa);
-    return status;
+    struct rows_visit visit = {.context = w, .watch = watch, .what = "KID and CMMD", .upper = true};
+    visit.block = add_first;
+    enum status status = rows_walk(&a, &a, &visit, err);
+    visit.block = add_second;
+    if (status == STATUS_OK) status = rows_walk(&b, &b, &visit, err);
+    visit.block = add_across;
+    visit.upper = false;
+    return status == STATUS_OK ? rows_walk(&a, &b, &visit, err) : status;
 }
 
-enum status kid_distance(struct kernel_distance *out, const struct features *pictures, const struct features *reference,
-                         const struct measures_watch *watch, struct error *err)
+enum status kernel_distances(struct kernel_distance *kid, struct kernel_distance *cmmd, const struct features *pictures,
+                             const struct features *reference, const struct measures_watch *watch, struct error *err)
 {
-    *out = (struct kernel_distance){0};
-    const enum status status = features_check_pair(pictures, reference, 2, err);
-    if (status != STATUS_OK) return status;
-    const struct rows_visit visit = {.products = true, .watch = watch, .what = "KID"};
-    return compare(out, pictures, reference, &visit, err);
-}
-
-enum status cmmd_distance(struct kernel_distance *out, const struct features *pictures,
-                          const struct features *reference, const struct measures_watch *watch, struct error *err)
-{
-    *out = (struct kernel_distance){0};
     enum status status = features_check_pair(pictures, reference, 2, err);
     if (status != STATUS_OK) return status;
-    const struct rows_visit visit = {.watch = watch, .what = "CMMD"};
-    status = compare(out, pictures, reference, &visit, err);
-    out->unbiased *= CMMD_SCALE;
-    out->biased *= CMMD_SCALE;
-    out->error *= CMMD_SCALE;
+    const size_t n = (size_t)pictures->count, m = (size_t)reference->count, each = 2 * (n + m);
+    double *values = memory_alloc(KERNELS * each * sizeof *values);
+    if (!values) return fail_no_memory(err, "sums of kernels", KERNELS * each * sizeof *values);
+    struct walk w = {.wanted = {[KID] = kid != NULL, [CMMD] = cmmd != NULL},
+                     .n = (double)n,
+                     .m = (double)m,
+                     .width = (double)pictures->width};
+    for (size_t k = 0; k < KERNELS; k++) {
+        double *at = values + k * each;
+        w.sums[k] = (struct sums){.aa = at, .ab = at + n, .bb = at + 2 * n, .ba = at + 2 * n + m};
+    }
+    status = add_all(&w, pictures, reference, watch, err);
+    if (status == STATUS_OK && kid) *kid = estimate(&w.sums[KID], w.n, w.m, 1);
+    if (status == STATUS_OK && cmmd) *cmmd = estimate(&w.sums[CMMD], w.n, w.m, CMMD_SCALE);
+    memory_free(values);
     return status;
 }
 
@@ -177,7 +194,7 @@ enum status kid_over_subsets(double *mean, double *deviation, const struct featu
     rng_init(&rng, RNG_MT19937, how->seed);
     for (int i = 0; i < how->subsets && status == STATUS_OK; i++) {
         struct features a = *pictures, b = *reference;
-        struct kernel_distance one;
+        struct kernel_distance one = {0};
         draw_permutation(&rng, order, n);
         gather(pictures, order, size, values);
         draw_permutation(&rng, order, m);
@@ -185,7 +202,7 @@ enum status kid_over_subsets(double *mean, double *deviation, const struct featu
         a.values = values;
         b.values = values + size * width;
         a.count = b.count = size;
-        status = kid_distance(&one, &a, &b, NULL, err);
+        status = kernel_distances(&one, NULL, &a, &b, NULL, err);
         found[i] = one.unbiased;
         *mean += one.unbiased / how->subsets;
         if (status == STATUS_OK) status = measures_step(how->watch, "KID subsets", i + 1, how->subsets, err);

@@ -18,14 +18,11 @@ struct kernel_distance {
     double error; /* of the unbiased one; NaN with fewer than 3 of either */
 };
 
-/* At least 2 of each. The unbiased one may be below 0, when the sets cannot be told apart. */
-MUST_CHECK enum status kid_distance(struct kernel_distance *out, const struct features *pictures,
-                                    const struct features *reference, const struct measures_watch *watch,
-                                    struct error *err);
-/* Times 1000. For directions (length 1). */
-MUST_CHECK enum status cmmd_distance(struct kernel_distance *out, const struct features *pictures,
-                                     const struct features *reference, const struct measures_watch *watch,
-                                     struct error *err);
+/* At least 2 of each. The unbiased ones may be below 0, when the sets cannot be told apart. cmmd is times 1000, and for
+ * directions (length 1). Either may be NULL; what is not wanted costs nothing. */
+MUST_CHECK enum status kernel_distances(struct kernel_distance *kid, struct kernel_distance *cmmd,
+                                        const struct features *pictures, const struct features *reference,
+                                        const struct measures_watch *watch, struct error *err);
 
 /* KID as torch-fidelity draws it: unbiased over subsets, the same ones for the same seed. */
 struct kid_subsets {

@@ -54,9 +54,10 @@ enum status manifold_compare(struct manifold *out, const struct features *pictur
     double *reference_radii = picture_radii + n, *density_radii = reference_radii + m;
     struct tally t = {picture_radii, reference_radii, density_radii, (bool *)(density_radii + m), 0, 0, 0};
     const struct rows_visit visit = {.block = count_block, .context = &t, .watch = watch, .what = "coverage"};
-    status = rows_radii(&a, k, watch, picture_radii, err);
-    if (status == STATUS_OK) status = rows_radii(&b, k, watch, reference_radii, err);
-    if (status == STATUS_OK) status = rows_radii(&b, density_k, watch, density_radii, err);
+    const struct rows_radii of_pictures = {.k = k, .out = picture_radii, .watch = watch};
+    const struct rows_radii of_reference = {k, density_k, reference_radii, density_radii, watch};
+    status = rows_find_radii(&a, &of_pictures, err);
+    if (status == STATUS_OK) status = rows_find_radii(&b, &of_reference, err);
     if (status == STATUS_OK) status = rows_walk(&b, &a, &visit, err);
     int64_t precise = 0;
     for (size_t i = 0; i < n; i++) precise += t.precise[i];

@@ -109,8 +109,7 @@ static void check_kernels(const struct one *c)
     double mean, deviation;
     float *want = golden_values(golden, "%s.kid", c->name), *other = golden_values(golden, "%s.cmmd", c->name);
     const struct kid_subsets how = {.subsets = SUBSETS, .subset_size = SUBSET_SIZE, .seed = SEED};
-    check_ok(kid_distance(&kid, &c->a, &c->b, NULL, &err), &err);
-    check_ok(cmmd_distance(&cmmd, &c->a, &c->b, NULL, &err), &err);
+    check_ok(kernel_distances(&kid, &cmmd, &c->a, &c->b, NULL, &err), &err);
     check_ok(kid_over_subsets(&mean, &deviation, &c->a, &c->b, &how, &err), &err);
     near_to(kid.unbiased, (double)want[0], 0, c->name, "KID");
     near_to(kid.error, (double)want[1], 0, c->name, "KID's standard error");
@@ -403,8 +402,9 @@ static void bad_features_are_named(void **state)
     refused(frechet_distance(&fid, &a, &none, &err), &err, "photos: 0 of them; 2 to 1000000 are needed");
     refused(frechet_distance(&fid, &a, &thin, &err), &err,
             "paintings has features 4 wide and photos 3; they must come from one network");
-    refused(kid_distance(&kid, &a, &nan, NULL, &err), &err, "photos: feature 2 of number 2 is nan; all must be finite");
-    refused(cmmd_distance(&kid, &one, &a, NULL, &err), &err, "photos: 1 of them; 2 to 1000000 are needed");
+    refused(kernel_distances(&kid, NULL, &a, &nan, NULL, &err), &err,
+            "photos: feature 2 of number 2 is nan; all must be finite");
+    refused(kernel_distances(NULL, &kid, &one, &a, NULL, &err), &err, "photos: 1 of them; 2 to 1000000 are needed");
     refused(manifold_compare(&manifold, &a, &a, 6, 5, NULL, &err), &err,
             "paintings: 6 of them; 7 to 1000000 are needed");
     refused(manifold_compare(&manifold, &a, &a, 0, 5, NULL, &err), &err, "0 neighbours; 1 to 64 are allowed");
@@ -448,7 +448,7 @@ static void two_are_enough(void **state)
     struct mean_distance spread;
     float values[4] = {0, 1, 5, 8};
     const struct features a = {values, 2, 1, NULL}, b = {values + 2, 2, 1, NULL};
-    check_ok(kid_distance(&kid, &a, &b, NULL, &err), &err);
+    check_ok(kernel_distances(&kid, NULL, &a, &b, NULL, &err), &err);
     assert_true(isfinite(kid.unbiased) && isnan(kid.error));
     check_ok(frechet_distance(&fid, &a, &b, &err), &err);
     near_to(fid.distance, 36 + 0.5 + 4.5 - 2 * 1.5, 0, "two", "FID");
