@@ -77,7 +77,13 @@ static void count_skipped(void *context, const char *sentence)
     ++*(int *)context;
 }
 
-static int train(const char *config, const char *init, const char *data, const char *out, const char *config_path)
+static const char plain_config[] =
+    "{\"gan\": {\"width\": 4, \"latent\": 16, \"loss\": \"wgan-gp\", \"every\": 2}, "
+    "\"training\": {\"channels\": 1, \"accumulate\": 2, \"ema\": 0, \"learning_rate\": 0.01}}";
+
+/* resume: goes on from a training of fewer steps. Returns how many notes there were. */
+static int train(const char *config, const char *init, const char *data, const char *out, const char *config_path,
+                 int64_t steps, bool resume)
 {
     struct limn_error error = {0};
     int notes = 0;
@@ -88,8 +94,9 @@ static int train(const char *config, const char *init, const char *data, const c
                                                .out = out,
                                                .init = init,
                                                .config = config_path,
-                                               .restart = 1,
-                                               .steps = 6,
+                                               .restart = !resume,
+                                               .resume = resume,
+                                               .steps = steps,
                                                .batch = 4,
                                                .size = SIDE,
                                                .save_every = 6,
@@ -123,13 +130,10 @@ static int set_up(void **state)
     tiny_write(init, TINY_PACK);
     train("{\"gan\": {\"width\": 4, \"latent\": 20, \"noise\": 0.1}, \"training\": {\"learning_rate\": 0.01, "
           "\"ema\": 0.5}}",
-          init, data, f.pack, config);
+          init, data, f.pack, config, 6, false);
     tiny_remove(init);
     /* That the captions are left aside is said. */
-    assert_int_equal(train("{\"gan\": {\"width\": 4, \"latent\": 16, \"loss\": \"wgan-gp\", \"every\": 2}, "
-                           "\"training\": {\"channels\": 1, \"accumulate\": 2, \"ema\": 0, \"learning_rate\": 0.01}}",
-                           NULL, data, f.plain, config),
-                     1);
+    assert_int_equal(train(plain_config, NULL, data, f.plain, config, 6, false), 1);
     *state = &f;
     return 0;
 }
@@ -139,6 +143,27 @@ static int tear_down(void **state)
     struct fixture *f = *state;
     scratch_close(&f->scratch);
     return 0;
+}
+
+/* Three steps, and three more from the checkpoint, are six steps. */
+static void test_resume(void **state)
+{
+    struct fixture *f = *state;
+    char data[512], out[512];
+    size_t size, other_size;
+    snprintf(data, sizeof data, "%s", scratch_path(&f->scratch, "data"));
+    snprintf(out, sizeof out, "%s", scratch_path(&f->scratch, "other/plain.safetensors"));
+    const char *config = scratch_path(&f->scratch, "config.json");
+    train(plain_config, NULL, data, out, config, 3, false);
+    uint8_t *three = file_load(out, &size);
+    train(plain_config, NULL, data, out, config, 6, true);
+    uint8_t *six = file_load(f->plain, &size), *resumed = file_load(out, &other_size);
+    assert_int_equal(size, other_size);
+    assert_memory_equal(six, resumed, size);
+    assert_memory_not_equal(six, three, size);
+    memory_free(three);
+    memory_free(six);
+    memory_free(resumed);
 }
 
 /* ---- painting ---- */
@@ -455,10 +480,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_seeds), cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_settings),  cmocka_unit_test(test_info),  cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_find),      cmocka_unit_test(test_vary),  cmocka_unit_test(test_edit),
-        cmocka_unit_test(test_animation),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_resume),    cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_prompts),   cmocka_unit_test(test_settings),  cmocka_unit_test(test_info),
+        cmocka_unit_test(test_vectors),   cmocka_unit_test(test_find),      cmocka_unit_test(test_vary),
+        cmocka_unit_test(test_edit),      cmocka_unit_test(test_animation),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
