@@ -537,7 +537,7 @@ static enum status step(struct training *t, struct error *err)
         status = warm_up ? run_warm_up(t, d, part, err) : run_part(t, d, part, err);
     const double left = 1 - (double)t->step / fmax((double)d->shapes.warm_up, 1);
     const double rise = (double)(t->step - d->shapes.warm_up + 1) / fmax((double)t->settings.rate.warm_up, 1);
-    const float factor = (float)(warm_up ? 0.1 + 0.9 * left : fmin(rise, 1));
+    const float factor = (float)(warm_up ? 0.1 + 0.9 * left : d->shapes.warm_up > 0 ? fmin(rise, 1) : 1);
     if (status == STATUS_OK) status = training_update(t, d->text_trainer, factor, err);
     if (status == STATUS_OK && warm_up) status = training_update(t, d->head_trainer, factor, err);
     if (status == STATUS_OK && !warm_up) status = training_update(t, d->unet_trainer, factor, err);
@@ -595,6 +595,7 @@ static enum status save(struct training *t, const char *path, struct error *err)
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->text_trainer, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->unet_trainer, err);
     if (status == STATUS_OK) status = training_result_copy(result, d->vae_from, "first_stage_model.", err);
+    if (status == STATUS_OK && t->init) status = training_result_copy(result, t->init, "cond_stage_model.", err);
     if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", text, err);
     if (status == STATUS_OK && d->text.merges)
         status = training_result_metadata(result, "limn.merges", d->text.merges, err);

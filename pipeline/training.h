@@ -199,7 +199,6 @@ int64_t training_picture(const struct training *t, int64_t item);
 bool training_flipped(const struct training *t, int64_t item);
 /* Which of its captions, or -1 where it is left out or there is none. */
 int training_alternative(const struct training *t, int64_t item);
-const char *training_caption(const struct training *t, int64_t item); /* "" for -1; the data set's */
 /* The pictures of a part, mirrored where they should be: [part_size, size, size, channels] in -1..1. */
 MUST_CHECK enum status training_pixels(struct training *t, int part, float *out, struct error *err);
 
@@ -225,7 +224,8 @@ void training_result_number(struct training_result *result, const char *name);
 /* A tensor as it stands, copied; dims as in a checkpoint. */
 MUST_CHECK enum status training_result_add(struct training_result *result, const char *name, int rank,
                                            const int64_t *dims, const float *values, struct error *err);
-/* Tensors of another checkpoint whose names begin so, as they are (a VAE that goes into a pack). */
+/* Tensors of another checkpoint whose names begin so, as they are, unless the result has them already: a VAE that goes
+ * into a pack, layers of a model to begin with that were not trained. */
 MUST_CHECK enum status training_result_copy(struct training_result *result, const struct checkpoint *from,
                                             const char *prefix, struct error *err);
 MUST_CHECK enum status training_result_metadata(struct training_result *result, const char *key, const char *text,

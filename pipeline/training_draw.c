@@ -73,12 +73,6 @@ int training_alternative(const struct training *t, int64_t item)
     return dropped || captions == 0 ? -1 : (int)(training_uniform(&rng) * captions);
 }
 
-const char *training_caption(const struct training *t, int64_t item)
-{
-    const int alternative = training_alternative(t, item);
-    return alternative < 0 ? "" : dataset_caption(t->data, training_picture(t, item), alternative);
-}
-
 /* One part's pictures, read by all threads: those beyond the data set's cache are files to be decoded. */
 struct reading {
     const struct training *t;

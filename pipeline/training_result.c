@@ -157,12 +157,19 @@ enum status training_result_add(struct training_result *result, const char *name
     return STATUS_OK;
 }
 
+static bool is_there(const struct training_result *r, const char *name)
+{
+    for (int i = 0; i < r->count; i++)
+        if (strcmp(r->tensors[i].name, name) == 0) return true;
+    return false;
+}
+
 enum status training_result_copy(struct training_result *result, const struct checkpoint *from, const char *prefix,
                                  struct error *err)
 {
     for (int i = 0; i < checkpoint_count(from); i++) {
         const struct tensor *tensor = checkpoint_at(from, i);
-        if (strncmp(tensor->name, prefix, strlen(prefix)) != 0) continue;
+        if (strncmp(tensor->name, prefix, strlen(prefix)) != 0 || is_there(result, tensor->name)) continue;
         const enum status status = make_room(result, err);
         if (status != STATUS_OK) return status;
         result->sources[result->count] = (struct result_tensor){0};

@@ -27,7 +27,7 @@ static int setting_keys(struct training_settings *s, struct training_key keys[MO
         {"batch", TRAINING_KEY_WHOLE, &s->batch, 1, 65536, NULL},
         {"accumulate", TRAINING_KEY_WHOLE, &s->accumulate, 1, 65536, NULL},
         {"recompute", TRAINING_KEY_WHOLE, &s->recompute, 1, 1024, NULL},
-        {"learning_rate", TRAINING_KEY_FLOAT, &s->rate.peak, 1e-12, 100, NULL},
+        {"learning_rate", TRAINING_KEY_FLOAT, &s->rate.peak, 1e-13, 100, NULL},
         {"floor", TRAINING_KEY_FLOAT, &s->rate.floor, 0, 100, NULL},
         {"schedule", TRAINING_KEY_NAME, &s->rate.kind, 0, 0, schedule_names},
         {"warm_up", TRAINING_KEY_LONG, &s->rate.warm_up, 0, much, NULL},

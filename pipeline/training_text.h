@@ -26,7 +26,7 @@ MUST_CHECK enum status training_text_open(struct training_text *text, struct tra
                                           struct error *err);
 void training_text_close(struct training_text *text);
 
-/* The row of the caption that training_caption gives. */
+/* The row of the caption that training_alternative chooses. */
 int64_t training_text_row(const struct training_text *text, const struct training *t, int64_t item);
 const int32_t *training_text_ids(const struct training_text *text, int64_t row);
 
