@@ -159,6 +159,23 @@ static enum status add_entrants(struct comparison *c, struct error *err)
     return status;
 }
 
+/* Better to know that the last model is none before the first one has painted. */
+static enum status check_models(const struct comparison *c, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < c->count && status == STATUS_OK; i++) {
+        struct limn_error why = {0};
+        struct limn_info info = {0};
+        if (!c->entrants[i].is_model) continue;
+        const enum limn_status read = limn_info_read(&info, c->entrants[i].path, &why);
+        if (read != LIMN_OK) status = fail(err, (enum status)read, "%s", why.text);
+        if (status == STATUS_OK && info.missing)
+            status = fail(err, STATUS_FORMAT, "%s: %s", c->entrants[i].path, info.missing);
+        limn_info_clear(&info);
+    }
+    return status;
+}
+
 /* ---- folders ---- */
 
 static enum status make_folder(const char *path, struct error *err)
@@ -320,6 +337,8 @@ static enum status run(struct comparison *c, struct error *err)
     c->prompt_count = r->prompts ? r->prompt_count : 0;
     if (status == STATUS_OK && r->prompts) status = settle_count(c, err);
     if (status == STATUS_OK) status = add_entrants(c, err);
+    if (status == STATUS_OK) status = check_models(c, err);
+    if (status == STATUS_OK) status = compare_check_measuring(c, err);
     if (status == STATUS_OK) status = make_folders(c, err);
     c->started = api_clock();
     if (status == STATUS_OK) status = get_pictures(c, err);

@@ -17,7 +17,12 @@
 #include "compare/picture_set.h"
 #include "pipeline/model.h"
 
-enum { COMPARE_FRAMES = 8, COMPARE_WARNINGS = 32, COMPARE_SENTENCES = 16, COMPARE_SEED_STRIDE = LIMN_MAX_COMPARE_COUNT };
+enum {
+    COMPARE_FRAMES = 8,
+    COMPARE_WARNINGS = 32,
+    COMPARE_SENTENCES = 16,
+    COMPARE_SEED_STRIDE = LIMN_MAX_COMPARE_COUNT
+};
 
 /* One picture. */
 struct compare_shot {
@@ -70,15 +75,15 @@ struct comparison {
     int prompt_count, per_prompt;   /* per_prompt: 0 for folders */
     struct entrant entrants[LIMN_MAX_COMPARED];
     int count;
-    bool measured;                /* there are features */
+    int walk_shot;                /* where the walks begin; they end at the next seed's picture */
     const char *network;          /* the CLIP model's name */
     struct picture_set reference; /* may be empty */
     const char *warnings[COMPARE_WARNINGS];
     int warning_count;
     const char *verdict[COMPARE_SENTENCES]; /* sentences; the first is the headline */
     int verdict_count;
-    double started;                 /* by api_clock */
-    double painting, measuring;     /* seconds */
+    double started;             /* by api_clock */
+    double painting, measuring; /* seconds */
 };
 
 /* A sentence for the report, said to the watch too; the same one only once. */
@@ -110,6 +115,8 @@ void compare_meter_stop(struct compare_meter *meter);
 MUST_CHECK enum status compare_study(struct comparison *c, struct entrant *entrant, struct limn_model *model,
                                      struct error *err);
 
+/* Refuses a CLIP model or reference folder that compare_measure could not use, before anything is painted. */
+MUST_CHECK enum status compare_check_measuring(struct comparison *c, struct error *err);
 MUST_CHECK enum status compare_measure(struct comparison *c, struct error *err);
 MUST_CHECK enum status compare_judge(struct comparison *c, struct error *err);
 

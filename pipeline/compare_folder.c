@@ -55,8 +55,9 @@ enum status compare_read_folder(struct comparison *c, struct entrant *entrant, s
     struct picture_set *set = &entrant->set;
     const struct measures_watch watch = {.context = (void *)c->watch, .cancelled = watch_stops};
     const struct picture_set_options options = {.limit = LIMN_MAX_COMPARE_TOTAL, .watch = &watch};
-    enum status status = picture_set_read(set, entrant->path, &options, err);
-    if (status != STATUS_OK) return status;
+    struct error why = {0};
+    enum status status = picture_set_read(set, entrant->path, &options, &why);
+    if (status != STATUS_OK) return fail(err, status == STATUS_ARGUMENT ? STATUS_FORMAT : status, "%s", why.text);
     entrant->width = set->side_x;
     entrant->height = set->side_y;
     if (set->count < 2)

@@ -65,6 +65,13 @@ static const char *name_of(const struct comparison *c, int i)
     return c->entrants[i].name;
 }
 
+/* The gravest fault of an entrant; NULL if it has none. */
+static const char *fault_of(const struct comparison *c, int i)
+{
+    const struct verdicts *v = &c->entrants[i].verdicts;
+    return v->count > 0 && v->verdict[0].kind == VERDICT_FAULT ? v->verdict[0].text : NULL;
+}
+
 static void put_headline(const struct comparison *c, const struct ranking *prompts, const struct ranking *real,
                          char text[PHRASE_BYTES])
 {
@@ -72,20 +79,23 @@ static void put_headline(const struct comparison *c, const struct ranking *promp
     if (c->prompt_count == 1) snprintf(what, sizeof what, "this prompt better");
     if (c->prompt_count > 1) snprintf(what, sizeof what, "these %d prompts better", c->prompt_count);
     const bool agree = prompts->clear && real->clear && prompts->best == real->best;
+    const int winner = prompts->clear ? prompts->best : real->clear ? real->best : -1;
+    const bool split = prompts->clear && real->clear && !agree;
+    const char *fault = winner >= 0 && !split ? fault_of(c, winner) : NULL;
     if (!prompts->known && !real->known)
         snprintf(text, PHRASE_BYTES, "Nothing here says which is better: that needs prompts or reference pictures.");
+    else if (winner < 0)
+        snprintf(text, PHRASE_BYTES, "No clear difference in quality.");
+    else if (fault)
+        snprintf(text, PHRASE_BYTES, "%s has the better figures, but a fault: %s.", name_of(c, winner), fault);
     else if (agree)
-        snprintf(text, PHRASE_BYTES, "%s paints %s.", name_of(c, prompts->best), what);
-    else if (prompts->clear && real->clear)
+        snprintf(text, PHRASE_BYTES, "%s paints %s.", name_of(c, winner), what);
+    else if (split)
         snprintf(text, PHRASE_BYTES, "%s keeps closer to the prompts, %s to the reference pictures.",
                  name_of(c, prompts->best), name_of(c, real->best));
-    else if (prompts->clear)
-        snprintf(text, PHRASE_BYTES, "%s keeps closer to %s.", name_of(c, prompts->best),
-                 c->prompt_count == 1 ? "the prompt" : "the prompts");
-    else if (real->clear)
-        snprintf(text, PHRASE_BYTES, "%s comes closer to the reference pictures.", name_of(c, real->best));
     else
-        snprintf(text, PHRASE_BYTES, "So few pictures show no clear difference in quality.");
+        snprintf(text, PHRASE_BYTES, "%s %s.", name_of(c, winner),
+                 prompts->clear ? "keeps closer to what was asked for" : "comes closer to the reference pictures");
 }
 
 static enum status add(struct comparison *c, const char *sentence, struct error *err)
@@ -97,16 +107,22 @@ static enum status add(struct comparison *c, const char *sentence, struct error 
     return STATUS_OK;
 }
 
-static enum status add_evidence(struct comparison *c, const struct ranking *r, enum measure measure, const char *says,
-                                struct error *err)
+static enum status add_evidence(struct comparison *c, const struct ranking *r, enum measure measure, const char *title,
+                                const char *says, struct error *err)
 {
     char text[PHRASE_BYTES];
     if (!r->known) return STATUS_OK;
     const double best = c->entrants[r->best].measures.figure[measure].value;
     const double second = c->entrants[r->second].measures.figure[measure].value;
-    snprintf(text, sizeof text, "%s of %s is %.4g, of %s %.4g: a difference of %.2g with a standard error of %.2g, %s.",
-             says, name_of(c, r->best), best, name_of(c, r->second), second, r->difference, r->error,
-             r->clear ? "which is clear" : "which proves nothing");
+    if (r->clear)
+        snprintf(text, sizeof text,
+                 "%s %s: its %s is %.3g and that of %s %.3g, with a standard error of %.2g between them.",
+                 name_of(c, r->best), says, title, best, name_of(c, r->second), second, r->error);
+    else
+        snprintf(text, sizeof text,
+                 "By %s they cannot be told apart: %.3g for %s and %.3g for %s, with a standard error of "
+                 "%.2g between them.",
+                 title, best, name_of(c, r->best), second, name_of(c, r->second), r->error);
     return add(c, text, err);
 }
 
@@ -121,28 +137,28 @@ static enum status add_cost(struct comparison *c, struct error *err)
         if (c->entrants[i].cost.gflop > c->entrants[dear].cost.gflop) dear = i;
     }
     const struct compare_cost *low = &c->entrants[cheap].cost, *high = &c->entrants[dear].cost;
+    const double ratio = high->gflop / low->gflop, unit = pow(10, fmax(0, floor(log10(ratio)) - 1));
     if (high->gflop < 1.05 * low->gflop)
         snprintf(text, sizeof text, "Both take about the same arithmetic, %.3g GFLOP a picture.", high->gflop);
     else
         snprintf(text, sizeof text,
-                 "A picture takes %s %.3g GFLOP in %d evaluation%s of its network and %s %.3g GFLOP in %d: %.*f times "
-                 "as much.",
+                 "A picture takes %s %.3g GFLOP in %d evaluation%s of its network and %s %.3g GFLOP in %d: about "
+                 "%.*f times as much.",
                  name_of(c, cheap), low->gflop, low->evaluations, low->evaluations == 1 ? "" : "s", name_of(c, dear),
-                 high->gflop, high->evaluations, high->gflop < 10 * low->gflop ? 1 : 0, high->gflop / low->gflop);
+                 high->gflop, high->evaluations, ratio < 10 ? 1 : 0, ratio < 10 ? ratio : round(ratio / unit) * unit);
     return add(c, text, err);
 }
 
+/* The gravest fault of each; the others stand with its figures. */
 static enum status add_faults(struct comparison *c, struct error *err)
 {
     enum status status = STATUS_OK;
-    for (int i = 0; i < c->count; i++) {
-        const struct verdicts *v = &c->entrants[i].verdicts;
-        for (int k = 0; k < v->count && status == STATUS_OK; k++) {
-            char text[PHRASE_BYTES];
-            if (v->verdict[k].kind != VERDICT_FAULT) continue;
-            snprintf(text, sizeof text, "%s: %s.", name_of(c, i), v->verdict[k].text);
-            status = add(c, text, err);
-        }
+    for (int i = 0; i < c->count && status == STATUS_OK; i++) {
+        char text[PHRASE_BYTES];
+        const char *fault = fault_of(c, i);
+        if (!fault || strstr(c->verdict[0], fault)) continue;
+        snprintf(text, sizeof text, "%s: %s.", name_of(c, i), fault);
+        status = add(c, text, err);
     }
     return status;
 }
@@ -153,8 +169,10 @@ enum status compare_judge(struct comparison *c, struct error *err)
     char headline[PHRASE_BYTES];
     put_headline(c, &prompts, &real, headline);
     enum status status = add(c, headline, err);
-    if (status == STATUS_OK) status = add_faults(c, err);
-    if (status == STATUS_OK) status = add_evidence(c, &prompts, MEASURE_CLIP_SCORE, "The CLIP score", err);
-    if (status == STATUS_OK) status = add_evidence(c, &real, MEASURE_KID, "KID against the reference", err);
-    return status == STATUS_OK ? add_cost(c, err) : status;
+    if (status == STATUS_OK)
+        status = add_evidence(c, &prompts, MEASURE_CLIP_SCORE, "CLIP score", "matches the prompts more closely", err);
+    if (status == STATUS_OK)
+        status = add_evidence(c, &real, MEASURE_KID, "KID", "is nearer to the reference pictures", err);
+    if (status == STATUS_OK) status = add_cost(c, err);
+    return status == STATUS_OK ? add_faults(c, err) : status;
 }

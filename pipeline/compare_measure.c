@@ -147,12 +147,29 @@ static enum status measure_all(struct laboratory *lab, struct error *err)
     return status;
 }
 
+static void close_network(struct laboratory *lab)
+{
+    clip_pair_close(lab->pair);
+    if (lab->backend) lab->backend->f->close(lab->backend);
+}
+
+enum status compare_check_measuring(struct comparison *c, struct error *err)
+{
+    struct laboratory lab = {.c = c};
+    struct picture_set trial = {0};
+    enum status status = open_network(&lab, err);
+    if (status == STATUS_OK && c->request->reference)
+        status = picture_set_read(&trial, c->request->reference, &(struct picture_set_options){.limit = 1}, err);
+    picture_set_clear(&trial);
+    close_network(&lab);
+    return status;
+}
+
 enum status compare_measure(struct comparison *c, struct error *err)
 {
     struct laboratory lab = {.c = c, .observer = {.watch = c->watch}};
     lab.watch = (struct measures_watch){&lab.observer, on_cancelled, on_progress};
     const enum status status = measure_all(&lab, err);
-    clip_pair_close(lab.pair);
-    if (lab.backend) lab.backend->f->close(lab.backend);
+    close_network(&lab);
     return status;
 }

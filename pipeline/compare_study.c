@@ -94,7 +94,7 @@ static enum status follow(struct comparison *c, struct limn_model *model, struct
     const int steps = way->sampler ? sampler_count(way->sampler) : 1, before = COMPARE_FRAMES - 1;
     struct limn_watch watch = {.context = way, .cancelled = on_cancelled, .preview = on_preview, .preview_noisy = 1};
     watch.preview_every = way->sampler ? (steps + before - 1) / before : 0;
-    const struct limn_request request = compare_request(c, 0, &watch);
+    const struct limn_request request = compare_request(c, c->walk_shot, &watch);
     struct limn_error why = {0};
     struct limn_picture picture = {0};
     const enum limn_status painted = limn_paint(model, &request, &picture, &why);
@@ -109,6 +109,27 @@ static enum status follow(struct comparison *c, struct limn_model *model, struct
 }
 
 /* ---- the walk ---- */
+
+static double distance_to_next(const struct picture_set *set, int64_t i)
+{
+    const int64_t bytes = (int64_t)set->side_x * set->side_y * 3;
+    const uint8_t *a = set->values + i * bytes, *b = a + bytes;
+    double sum = 0;
+    for (int64_t k = 0; k < bytes; k++) sum += ((double)a[k] - b[k]) * ((double)a[k] - b[k]);
+    return sum;
+}
+
+/* From the prompt's first picture to its second: of the prompt where these differ most with the first model. */
+static void choose_walk(struct comparison *c, const struct picture_set *set)
+{
+    double most = -1;
+    for (int p = 0; p < c->prompt_count && c->per_prompt > 1; p++) {
+        const double distance = distance_to_next(set, (int64_t)p * c->per_prompt);
+        if (distance <= most) continue;
+        most = distance;
+        c->walk_shot = p * c->per_prompt;
+    }
+}
 
 static enum status walk(struct comparison *c, struct entrant *entrant, struct limn_model *model, struct error *err)
 {
@@ -151,6 +172,7 @@ enum status compare_study(struct comparison *c, struct entrant *entrant, struct 
         way.sampler = sampler;
     }
     if (status == STATUS_OK) status = follow(c, model, &way, err);
+    if (entrant == &c->entrants[0]) choose_walk(c, &entrant->set);
     if (status == STATUS_OK) status = walk(c, entrant, model, err);
     sampler_destroy(sampler);
     return status;

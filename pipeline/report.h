@@ -56,6 +56,8 @@ void report_repeats(struct page *page, const struct comparison *c);
 void report_copies(struct page *page, const struct comparison *c);
 extern const char *const report_style[]; /* lines of CSS, until a NULL */
 
+/* As page_text, the first letter (ASCII) a capital one. */
+void page_title(struct page *page, const char *text);
 /* A prompt with the language that its letters tell. */
 void page_prompt(struct page *page, const char *prompt);
 /* Coloured dot and name of an entrant. */

@@ -105,7 +105,7 @@ static void put_card(struct page *page, const struct comparison *c, int i)
     page_put(page, "</dl><ul class=\"plain\">");
     for (int k = 0; k < e->verdicts.count; k++) {
         page_format(page, "<li class=\"%s\">", kinds[e->verdicts.verdict[k].kind]);
-        page_text(page, e->verdicts.verdict[k].text);
+        page_title(page, e->verdicts.verdict[k].text);
         page_put(page, "</li>");
     }
     page_put(page, "</ul></article>");
@@ -164,7 +164,7 @@ static void put_definitions(struct page *page, const struct comparison *c)
     for (int i = 0; i < MEASURE_COUNT; i++) {
         const struct measure_info *info = measure_info(i);
         page_put(page, "<dt>");
-        page_text(page, info->title);
+        page_title(page, info->title);
         page_put(page, "</dt><dd>");
         page_text(page, info->says);
         page_put(page, " <span class=\"soft\">(");

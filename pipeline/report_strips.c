@@ -181,7 +181,7 @@ void report_walks(struct page *page, const struct comparison *c)
     for (int e = 0; e < c->count; e++) {
         const struct entrant *entrant = &c->entrants[e];
         char alt[ALT_BYTES];
-        put_strip_title(page, c, e, entrant->shots[0].prompt);
+        put_strip_title(page, c, e, entrant->shots[c->walk_shot].prompt);
         page_put(page, "<ol class=\"strip\">");
         for (int i = 0; i < entrant->walk_count; i++) {
             const int percent = (100 * i + (entrant->walk_count - 1) / 2) / (entrant->walk_count - 1);

@@ -85,7 +85,8 @@ const char *const report_style[] = {
     ".strip{grid-template-columns:repeat(4,1fr)}th,td{padding:.5rem .35rem}td.figure{min-width:6.2rem}"
     "th[scope=row]{min-width:7.5rem}dl.facts{grid-template-columns:1fr}dl.facts dd{margin-bottom:.5rem}"
     ".wide tr,.wide tbody,.wide th,.wide td{display:block}.wide thead{display:none}.wide table{display:block}"
-    ".wide td{border-top:0;padding-top:.1rem}.wide td::before{content:attr(data-name);display:block;font-size:.8rem;"
+    ".wide td{border-top:0;padding-top:.1rem}.wide th[scope=row]{max-width:none}.wide "
+    "td::before{content:attr(data-name);display:block;font-size:.8rem;"
     "color:var(--soft)}}\n",
     "@media(min-width:40.01rem){.wide td::before{content:none}}\n",
     "@media "

@@ -4,6 +4,7 @@
  */
 #include "pipeline/report.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,11 +128,17 @@ static void put_figure(struct page *page, const struct comparison *c, int entran
         }
     }
     if (f->caution[0] && !same_caution(c, measure)) {
-        page_put(page, "<small class=\"caution\">");
+        page_put(page, "<small class=\"caution\">Caution: ");
         page_text(page, f->caution);
         page_put(page, "</small>");
     }
     page_put(page, "</td>");
+}
+
+void page_title(struct page *page, const char *text)
+{
+    page_format(page, "%c", toupper((unsigned char)text[0]));
+    page_text(page, text + 1);
 }
 
 static void put_measure(struct page *page, const struct comparison *c, enum measure measure)
@@ -146,13 +153,13 @@ static void put_measure(struct page *page, const struct comparison *c, enum meas
         if (f->known && isfinite(f->ideal)) most = fmax(most, f->ideal);
     }
     page_put(page, "<tr><th scope=\"row\">");
-    page_text(page, info->title);
+    page_title(page, info->title);
     page_put(page, "<small>");
     page_text(page, info->says);
     if (direction[info->better][0]) page_format(page, " (%s)", direction[info->better]);
     page_put(page, "</small>");
     if (figure_of(c, 0, measure)->caution[0] && same_caution(c, measure)) {
-        page_put(page, "<small class=\"caution\">");
+        page_put(page, "<small class=\"caution\">Caution: ");
         page_text(page, figure_of(c, 0, measure)->caution);
         page_put(page, "</small>");
     }
