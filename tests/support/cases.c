@@ -295,6 +295,15 @@ void cases_linear(case_check *check, void *context)
                 const struct case_spec s = {.H = h < 0 ? 0 : awkward[h], .C = awkward[c], .O = awkward[o]};
                 check(context, build_linear, vary_product(s, number++));
             }
+    /* Inner sizes that vectors of four divide, and others around the sizes of tiles. */
+    static const int64_t even[] = {4, 12, 32, 36, 64}, rows[] = {1, 15, 16, 17, 33, 64, 65},
+                         outer[] = {1, 5, 31, 32, 64, 70};
+    for (int h = 0; h < 7; h++)
+        for (int c = 0; c < 5; c++)
+            for (int o = 0; o < 6; o++) {
+                const struct case_spec s = {.H = rows[h], .C = even[c], .O = outer[o]};
+                if ((h + c + o) % 3 == 0) check(context, build_linear, vary_product(s, number++));
+            }
     static const int64_t large[][3] = {{77, 320, 200}, {256, 130, 257}, {1, 1000, 515}, {130, 40, 1030}, {500, 9, 16}};
     for (int i = 0; i < 5; i++)
         for (int j = 0; j < 3; j++) {
