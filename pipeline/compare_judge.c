@@ -72,30 +72,46 @@ static const char *fault_of(const struct comparison *c, int i)
     return v->count > 0 && v->verdict[0].kind == VERDICT_FAULT ? v->verdict[0].text : NULL;
 }
 
+/* The only one without a fault among several; -1 if there is no such one. */
+static int only_sound(const struct comparison *c)
+{
+    int sound = -1, count = 0;
+    for (int i = 0; i < c->count; i++) {
+        if (fault_of(c, i)) continue;
+        sound = i;
+        count++;
+    }
+    return count == 1 ? sound : -1;
+}
+
 static void put_headline(const struct comparison *c, const struct ranking *prompts, const struct ranking *real,
                          char text[PHRASE_BYTES])
 {
     char what[64] = "better";
     if (c->prompt_count == 1) snprintf(what, sizeof what, "this prompt better");
     if (c->prompt_count > 1) snprintf(what, sizeof what, "these %d prompts better", c->prompt_count);
-    const bool agree = prompts->clear && real->clear && prompts->best == real->best;
-    const int winner = prompts->clear ? prompts->best : real->clear ? real->best : -1;
-    const bool split = prompts->clear && real->clear && !agree;
-    const char *fault = winner >= 0 && !split ? fault_of(c, winner) : NULL;
-    if (!prompts->known && !real->known)
-        snprintf(text, PHRASE_BYTES, "Nothing here says which is better: that needs prompts or reference pictures.");
-    else if (winner < 0)
-        snprintf(text, PHRASE_BYTES, "No clear difference in quality.");
+    const bool both = prompts->clear && real->clear, split = both && prompts->best != real->best;
+    const int winner = split ? -1 : prompts->clear ? prompts->best : real->clear ? real->best : -1;
+    const int sound = only_sound(c);
+    const char *fault = winner >= 0 ? fault_of(c, winner) : NULL;
+    if (sound >= 0 && winner == sound)
+        snprintf(text, PHRASE_BYTES, "%s paints %s.", name_of(c, winner), what);
+    else if (sound >= 0)
+        snprintf(text, PHRASE_BYTES, "%s alone paints without a grave fault.", name_of(c, sound));
     else if (fault)
         snprintf(text, PHRASE_BYTES, "%s has the better figures, but a fault: %s.", name_of(c, winner), fault);
-    else if (agree)
-        snprintf(text, PHRASE_BYTES, "%s paints %s.", name_of(c, winner), what);
     else if (split)
         snprintf(text, PHRASE_BYTES, "%s keeps closer to the prompts, %s to the reference pictures.",
                  name_of(c, prompts->best), name_of(c, real->best));
-    else
+    else if (both)
+        snprintf(text, PHRASE_BYTES, "%s paints %s.", name_of(c, winner), what);
+    else if (winner >= 0)
         snprintf(text, PHRASE_BYTES, "%s %s.", name_of(c, winner),
                  prompts->clear ? "keeps closer to what was asked for" : "comes closer to the reference pictures");
+    else if (!prompts->known && !real->known)
+        snprintf(text, PHRASE_BYTES, "Nothing here says which is better: that needs prompts or reference pictures.");
+    else
+        snprintf(text, PHRASE_BYTES, "No clear difference in quality.");
 }
 
 static enum status add(struct comparison *c, const char *sentence, struct error *err)

@@ -6,7 +6,10 @@
 #include "core/tensor/flops.h"
 #include "pipeline/api.h"
 #include "pipeline/compare.h"
+#include "pipeline/gan_paint.h"
 #include "pipeline/job.h"
+
+#include <math.h>
 
 #include <string.h>
 
@@ -108,6 +111,31 @@ static enum status follow(struct comparison *c, struct limn_model *model, struct
     return status;
 }
 
+/* What a GAN begins with, as a picture: a grey cell for each of its random numbers. */
+static enum status show_latent(struct comparison *c, struct limn_model *model, struct way *way, struct error *err)
+{
+    enum { CELL = 8, DEVIATION = 42 };
+    const struct limn_request request = compare_request(c, 0, NULL);
+    const int count = model->gan->generator.latent, side = (int)ceil(sqrt(count));
+    struct gan_job job;
+    struct image image = {0};
+    float *z = memory_alloc((size_t)side * (size_t)side * sizeof *z);
+    enum status status = z ? STATUS_OK : fail_no_memory(err, "a latent", (size_t)count * sizeof *z);
+    if (status == STATUS_OK) status = gan_job_init(&job, model, &request, err);
+    if (status == STATUS_OK) status = gan_draw(&job, z, err);
+    if (status == STATUS_OK) status = image_create(&image, side * CELL, side * CELL, 3, err);
+    for (int y = 0; y < image.height; y++)
+        for (int x = 0; x < image.width * 3; x++) {
+            const float value = z[y / CELL * side + x / (3 * CELL)];
+            const float level = 128 + DEVIATION * value;
+            image.pixels[y * image.width * 3 + x] = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
+        }
+    if (status == STATUS_OK) keep_frame(way, &image, 0, 1);
+    image_clear(&image);
+    memory_free(z);
+    return status;
+}
+
 /* ---- the walk ---- */
 
 static double distance_to_next(const struct picture_set *set, int64_t i)
@@ -171,6 +199,7 @@ enum status compare_study(struct comparison *c, struct entrant *entrant, struct 
         if (status == STATUS_OK) entrant->cost.evaluations = sampler_count(sampler) * (job.request.cfg > 1 ? 2 : 1);
         way.sampler = sampler;
     }
+    if (status == STATUS_OK && model->gan) status = show_latent(c, model, &way, err);
     if (status == STATUS_OK) status = follow(c, model, &way, err);
     if (entrant == &c->entrants[0]) choose_walk(c, &entrant->set);
     if (status == STATUS_OK) status = walk(c, entrant, model, err);

@@ -11,7 +11,7 @@
 static const char *family_word(const struct entrant *e)
 {
     if (strcmp(e->family, "gan") == 0) return "GAN";
-    return strcmp(e->family, "diffusion") == 0 ? "diffusion model" : "finished pictures";
+    return "diffusion model";
 }
 
 /* ---- the top ---- */
@@ -71,9 +71,15 @@ static void put_tile(struct page *page, const char *title, const struct figure *
     if (!f->known) return;
     page_format(page, "<div><dt>%s</dt><dd>", title);
     page_number(page, f->value);
-    if (isfinite(f->error)) page_format(page, " <small>\xc2\xb1 %.2g</small>", f->error);
+    if (isfinite(f->error)) {
+        page_put(page, " <small>");
+        page_error(page, f->error);
+        page_put(page, "</small>");
+    }
     page_put(page, "</dd></div>");
 }
+
+enum { CARD_VERDICTS = 4 };
 
 static void put_card(struct page *page, const struct comparison *c, int i)
 {
@@ -83,10 +89,11 @@ static void put_card(struct page *page, const struct comparison *c, int i)
     const struct figure *f = e->measures.figure;
     page_format(page, "<article class=\"card e%d\"><h3>", i);
     page_name(page, c, i);
-    page_format(page, "</h3><p class=\"soft\">%s%s", family_word(e), e->settings[0] ? ", " : "");
+    page_put(page, "</h3><p class=\"soft\">");
+    if (e->is_model) page_format(page, "%s%s", family_word(e), e->settings[0] ? ", " : "; ");
     page_text(page, e->settings);
-    page_format(page, "; %lld pictures of %d \xc3\x97 %d</p><div class=\"row\">", (long long)e->set.count, e->width,
-                e->height);
+    page_format(page, "%s%lld %spictures of %d \xc3\x97 %d</p><div class=\"row\">", e->settings[0] ? "; " : "",
+                (long long)e->set.count, e->is_model ? "" : "finished ", e->width, e->height);
     for (int k = 0; k < 4; k++) page_shot(page, e, k * e->set.count / 4, 56);
     page_put(page, "</div><dl class=\"tiles\">");
     put_tile(page, "CLIP score", &f[MEASURE_CLIP_SCORE]);
@@ -104,11 +111,13 @@ static void put_card(struct page *page, const struct comparison *c, int i)
     }
     page_put(page, "</dl><ul class=\"plain\">");
     for (int k = 0; k < e->verdicts.count; k++) {
+        if (k == CARD_VERDICTS)
+            page_format(page, "</ul><details><summary>%d more</summary><ul class=\"plain\">", e->verdicts.count - k);
         page_format(page, "<li class=\"%s\">", kinds[e->verdicts.verdict[k].kind]);
         page_title(page, e->verdicts.verdict[k].text);
         page_put(page, "</li>");
     }
-    page_put(page, "</ul></article>");
+    page_put(page, e->verdicts.count > CARD_VERDICTS ? "</ul></details></article>" : "</ul></article>");
 }
 
 static void put_cards(struct page *page, const struct comparison *c)

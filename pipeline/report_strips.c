@@ -147,11 +147,12 @@ void report_ways(struct page *page, const struct comparison *c)
     page_put(page,
              "<section><h2>One step, or many</h2><p>A diffusion model takes the noise out of a picture a little at a "
              "time, and can correct on the way what it did before. A GAN\xe2\x80\x99s generator makes the whole "
-             "picture out of random numbers in a single step. Both paint: ");
+             "picture out of random numbers in a single step. The prompt here: ");
     page_prompt(page, c->prompts[0]);
     page_put(page, ".</p>");
     for (int e = 0; e < c->count; e++) {
         const struct entrant *entrant = &c->entrants[e];
+        const bool sampled = strcmp(entrant->family, "diffusion") == 0;
         char says[96], alt[ALT_BYTES];
         snprintf(says, sizeof says, "%d evaluation%s of its network", entrant->cost.evaluations,
                  entrant->cost.evaluations == 1 ? "" : "s");
@@ -162,10 +163,10 @@ void report_ways(struct page *page, const struct comparison *c)
             snprintf(alt, sizeof alt, "%s after step %d", entrant->name, f->step);
             page_put(page, "<li>");
             page_picture(page, &f->image, 128, alt);
-            if (entrant->way_count == 1)
-                page_put(page, "after its one step</li>");
-            else
+            if (sampled)
                 page_format(page, "step %d<br>%.0f%% noise</li>", f->step, 100 * f->noise);
+            else
+                page_put(page, i + 1 < entrant->way_count ? "its random numbers</li>" : "after its one step</li>");
         }
         page_put(page, "</ol>");
     }

@@ -35,7 +35,7 @@ const char *const report_style[] = {
     ".note{background:var(--note);border:1px solid var(--line);border-radius:.6rem;padding:.8rem 1rem;margin:1.2rem "
     "0}\n",
     ".note p{margin:.2rem 0}\n",
-    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1rem;margin:1.6rem 0}\n",
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13.5rem,1fr));gap:1rem;margin:1.6rem 0}\n",
     ".card{background:var(--card);border:1px solid var(--line);border-top:4px solid var(--e);border-radius:.6rem;"
     "padding:1rem 1.1rem}\n",
     ".card h3{margin:0;font-size:1.1rem;overflow-wrap:anywhere}\n",
@@ -43,7 +43,7 @@ const char *const report_style[] = {
     ".tiles{display:grid;grid-template-columns:repeat(2,1fr);gap:.6rem 1rem;margin:.8rem 0 0}\n",
     ".tiles dt{font-size:.8rem;color:var(--soft)}\n",
     ".tiles dd{margin:0;font-size:1.35rem;font-weight:600;font-variant-numeric:tabular-nums;line-height:1.25}\n",
-    ".tiles dd small{font-size:.8rem;font-weight:400}\n",
+    ".tiles dd small{font-size:.8rem;font-weight:400;white-space:nowrap}\n",
     ".e0{--e:var(--e0)}.e1{--e:var(--e1)}.e2{--e:var(--e2)}.e3{--e:var(--e3)}\n",
     ".name{white-space:nowrap}\n",
     ".name::before{content:\"\";display:inline-block;width:.65em;height:.65em;border-radius:50%;background:var(--e);"
@@ -62,6 +62,8 @@ const char *const report_style[] = {
     ".pairs img{margin-bottom:.2rem}\n",
     ".scroll{overflow-x:auto;margin:.6rem 0 1rem}\n",
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\n",
+    "table.even{table-layout:fixed}table.even thead th:first-child{width:34%}\n",
+    "details summary{cursor:pointer;color:var(--soft)}details[open] summary{margin-bottom:.5rem}\n",
     "caption{text-align:left;font-size:.85rem;padding:0 0 .5rem}\n",
     "th,td{text-align:left;vertical-align:top;padding:.55rem .6rem;border-top:1px solid var(--line)}\n",
     "thead th{border-top:0;font-size:.9rem;vertical-align:bottom}\n",

@@ -23,13 +23,27 @@ static void put_grouped(struct page *page, double value)
     for (int i = 0; i < length; i++) page_format(page, "%s%c", i > 0 && (length - i) % 3 == 0 ? "," : "", digits[i]);
 }
 
-void page_number(struct page *page, double value)
+/* Without an exponent, as long as that is readable. */
+static void put_digits(struct page *page, double value, int digits)
 {
     const double size = fabs(value);
     if (size >= 1000 && size < 1e15)
         put_grouped(page, value);
+    else if (size >= 1e-6 && size < 1e-3)
+        page_format(page, "%s%.*f", value < 0 ? "\xe2\x88\x92" : "", digits - 1 - (int)floor(log10(size)), size);
     else
-        page_format(page, "%s%.*g", value < 0 ? "\xe2\x88\x92" : "", size >= 100 ? 4 : 3, size);
+        page_format(page, "%s%.*g", value < 0 ? "\xe2\x88\x92" : "", size >= 100 ? 4 : digits, size);
+}
+
+void page_number(struct page *page, double value)
+{
+    put_digits(page, value, 3);
+}
+
+void page_error(struct page *page, double value)
+{
+    page_put(page, "\xc2\xb1 ");
+    put_digits(page, value, 2);
 }
 
 /* With K, M or G behind it. */
@@ -116,8 +130,9 @@ static void put_figure(struct page *page, const struct comparison *c, int entran
         page_put(page, "</b>");
         if (measure_info(measure)->unit[0]) page_format(page, " %s", measure_info(measure)->unit);
         if (isfinite(f->error)) {
-            page_put(page, " <span class=\"soft\">\xc2\xb1 ");
-            page_format(page, "%.2g</span>", f->error);
+            page_put(page, " <span class=\"soft\">");
+            page_error(page, f->error);
+            page_put(page, "</span>");
         }
         if (clear_best(c, measure) == entrant) page_put(page, "<span class=\"best\">better</span>");
         put_bar(page, f->value, most);
@@ -209,9 +224,13 @@ static void put_table(struct page *page, const struct comparison *c, const struc
     for (int g = 0; g < count; g++)
         for (int i = 0; i < groups[g].count; i++) any = any || known_to_any(c, groups[g].measures[i]);
     if (any) {
-        page_put(page, "<div class=\"scroll wide\"><table><caption>");
+        page_put(page, "<div class=\"scroll wide\"><table class=\"even\"><caption>Figures of ");
         for (int i = 0; i < c->count; i++)
-            page_format(page, "%s%lld", i ? " against " : "", (long long)c->entrants[i].measures.count);
+            page_format(page, "%s%lld",
+                        i == 0             ? ""
+                        : i + 1 < c->count ? ", "
+                                           : " and ",
+                        (long long)c->entrants[i].measures.count);
         page_put(page, " pictures");
         if (m->reference_count > 0) page_format(page, ", %lld of the reference", (long long)m->reference_count);
         page_put(page, "; features by ");
@@ -333,14 +352,17 @@ static void put_race(struct page *page, const struct comparison *c)
     page_text(page, c->entrants[slow].name);
     page_put(page, " paints one picture, ");
     page_text(page, c->entrants[fast].name);
-    page_format(page, " paints %.*f.</p>", ratio < 10 ? 1 : 0, ratio);
+    page_put(page, " paints ");
+    page_number(page, ratio < 10 ? ratio : round(ratio));
+    page_put(page, ".</p>");
 }
 
 void report_cost(struct page *page, const struct comparison *c)
 {
     page_put(page, "<section><h2>What a picture costs</h2>");
     put_race(page, c);
-    page_put(page, "<div class=\"scroll wide\"><table><caption>One picture at a time, on the machine that made this "
+    page_put(page, "<div class=\"scroll wide\"><table class=\"even\"><caption>One picture at a time, on the machine "
+                   "that made this "
                    "page; arithmetic and memory as planned, seconds as measured</caption>");
     put_head(page, c, "Cost");
     page_put(page, "<tbody>");

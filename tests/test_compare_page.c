@@ -109,7 +109,7 @@ static int said(const char *text, const char *name)
 
 static void check_page(const char *report)
 {
-    static const int widths[] = {1280, 500}; /* headless Chromium has no narrower window */
+    static const int widths[] = {1280, 390};
     const int pictures = add_script(report);
     assert_true(pictures > 20);
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
