@@ -36,7 +36,7 @@ static enum status parse(struct idx *idx, const uint8_t *bytes, size_t size, con
     uint64_t claimed = 1;
     for (int i = 0; i < rank; i++) {
         idx->dim[i] = read_u32(bytes + 4 + 4 * i);
-        if (idx->dim[i] > 0 && claimed > UINT64_MAX / (uint64_t)idx->dim[i])
+        if (idx->dim[i] > 0 && claimed > INT64_MAX / (uint64_t)idx->dim[i])
             return fail(err, STATUS_FORMAT, "%s: claims more numbers than memory can hold", name);
         claimed *= (uint64_t)idx->dim[i];
     }
