@@ -21,10 +21,10 @@
 
 #include <cmocka.h>
 
-enum { CASES = 6, PROMPTS = 6, SUBSETS = 20, SUBSET_SIZE = 12, SEED = 2020, MOST = 256 };
+enum { CASES = 7, PROMPTS = 6, SUBSETS = 20, SUBSET_SIZE = 12, SEED = 2020, MOST = 256 };
 #define LIMIT 1e-4
 
-static const char *const cases[CASES] = {"wide", "narrow", "mixed", "flat", "apart", "units"};
+static const char *const cases[CASES] = {"wide", "narrow", "mixed", "flat", "apart", "units", "ties"};
 static struct checkpoint *golden;
 
 static int set_up(void **state)
@@ -208,7 +208,7 @@ static void paint(uint8_t *out, int k, int width, int height)
         for (int x = 0; x < width; x++)
             for (int c = 0; c < 3; c++) {
                 const int slope = ((x * (3 + c) + y * 5) & 511) - 256, wave = (slope < 0 ? -slope : slope) * 7 / 8;
-                const int v = wave + ((x * 7 + y * 11 + k * 29) * k & 31);
+                const int v = wave * (5 - k) / 5 + ((x * 7 + y * 11 + k * 29) * k & 31);
                 *out++ = (uint8_t)(v < 255 ? v : 255);
             }
 }
@@ -238,9 +238,17 @@ static void check_ms_ssim(int width, int height)
     check_ok(diversity_ms_ssim(&got, &all, &options, &err), &err);
     near_to(got.value, sum / 6, 0, "MS-SSIM", "all pairs");
     assert_int_equal(got.pairs, 6);
-    check_ok(diversity_ms_ssim(&got, &all, &(struct ms_ssim_options){.pairs = 5, .seed = 1}, &err), &err);
-    assert_int_equal(got.pairs, 5);
-    assert_true(got.value > 0.9 && got.value < 1); /* pairs of one picture with itself would reach 1 */
+    /* One of six at a time: it is never a picture with itself, and in the end it was each. */
+    int seen = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        check_ok(diversity_ms_ssim(&got, &all, &(struct ms_ssim_options){.pairs = 1, .seed = seed}, &err), &err);
+        int which = 0;
+        while (which < 6 && fabs(got.value - (double)want[which]) > 1e-6) which++;
+        assert_true(which < 6);
+        seen |= 1 << which;
+        if (width > 64) break;
+    }
+    assert_true(width > 64 || seen == 63);
     memory_free(pictures);
     memory_free(pair);
     memory_free(want);
@@ -375,6 +383,47 @@ static void pixels_are_measured_in_levels(void **state)
     arena_clear(&memory);
 }
 
+/* 1% of 201 real pictures: the third smallest distance to a neighbour, if that is between the limits. */
+static void thresholds_are_of_real_pictures(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct arena memory = {0};
+    struct copying_threshold t;
+    struct duplicates d;
+    float line[201] = {0};
+    for (int i = 1; i < 201; i++) line[i] = line[i - 1] + 0.05F + 0.001F * (float)i;
+    struct rows real = {.values = line, .count = 201, .width = 1};
+    check_ok(copying_threshold(&t, &real, COPYING_FEATURES, &memory, NULL, &err), &err);
+    assert_int_equal(t.queries, 201);
+    near_to(t.distance, 0.052, 0, "a line", "the threshold"); /* neighbours: 0.051, 0.051, 0.052, ... */
+    for (int i = 0; i < 201; i++) line[i] *= 0.01F;
+    check_ok(copying_threshold(&t, &real, COPYING_FEATURES, &memory, NULL, &err), &err);
+    assert_true(t.distance == 0.02);
+    check_ok(copying_threshold(&t, NULL, COPYING_PIXELS, &memory, NULL, &err), &err);
+    assert_true(t.distance == 6 && !t.calibrated && isnan(t.median));
+    /* No pair: at least n (n - 1) / (2 ln 20). */
+    real.count = 64;
+    check_ok(copying_duplicates(&d, &real, 1e-6, COPYING_FEATURES, &memory, NULL, &err), &err);
+    assert_true(d.support_is_bound);
+    near_to(d.support, 64 * 63 / (2 * 2.9957323), 0, "a line", "support");
+    arena_clear(&memory);
+}
+
+/* Far from zero, inner products cancel to noise; the same rows are at 0 all the same. */
+static void equal_rows_are_at_zero(void **state)
+{
+    (void)state;
+    enum { ROWS = 40, COLUMNS = 30 };
+    struct error err = {0};
+    struct mean_distance got;
+    static float values[ROWS * COLUMNS];
+    for (int i = 0; i < ROWS * COLUMNS; i++) values[i] = 1000.1F + 0.37F * (float)(i % COLUMNS);
+    const struct features same = {values, ROWS, COLUMNS, NULL};
+    check_ok(diversity_distance(&got, &same, NULL, NULL, &err), &err);
+    assert_true(got.value == 0 && got.error == 0);
+}
+
 /* ---- what cannot be measured ---- */
 
 static void refused(enum status status, struct error *err, const char *sentence)
@@ -470,6 +519,8 @@ int main(void)
         cmocka_unit_test(copies_are_scipys),
         cmocka_unit_test(birthdays),
         cmocka_unit_test(pixels_are_measured_in_levels),
+        cmocka_unit_test(thresholds_are_of_real_pictures),
+        cmocka_unit_test(equal_rows_are_at_zero),
         cmocka_unit_test(bad_features_are_named),
         cmocka_unit_test(bad_sets_are_named),
         cmocka_unit_test(two_are_enough),

@@ -130,6 +130,8 @@ static void a_good_model_has_none(void **state)
         if (v.verdict[i].kind < VERDICT_GOOD) fail_msg("unfounded: %s", v.verdict[i].text);
     for (int i = 0; i < MEASURE_COUNT; i++)
         if (!m.figure[i].known) fail_msg("%s is not known: %s", measure_info(i)->name, m.figure[i].caution);
+    assert_string_equal(m.figure[MEASURE_COVERAGE].caution,
+                        "with 64 pictures against 240 a perfect model would be expected to reach 0.70");
     says(&v, VERDICT_GOOD, MEASURE_DISTINCT, "repeats nothing: 64 distinct of 64");
     says(&v, VERDICT_GOOD, MEASURE_COPIES, "copies nothing: none of 64 pictures is near to one of 240 training");
     says(&v, VERDICT_GOOD, MEASURE_KID, "KID cannot tell it from the reference");
@@ -155,10 +157,11 @@ static void one_picture_over_and_over(void **state)
     says(&v, VERDICT_FAULT, MEASURE_MS_SSIM, "its pictures are nearly the same pixel by pixel: MS-SSIM 1.000");
     assert_true(v.verdict[0].kind == VERDICT_FAULT);
     assert_true(m.figure[MEASURE_PRECISION].value == 1); /* a real picture, after all */
+    assert_true(m.figure[MEASURE_RECALL].value > 0.9);   /* the two others have wide balls about them */
     assert_true(m.group[0] == 0 && m.group[61] == 0 && m.group[62] == 1 && m.group[63] == 2);
     assert_null(find(&v, VERDICT_DOUBT, MEASURE_COPYING_Z));
     measures_clear(&m);
-    repeat(w.real, COUNT); /* the two others had wide balls about them */
+    repeat(w.real, COUNT);
     take(&m, &v);
     says(&v, VERDICT_FAULT, MEASURE_DISTINCT, "paints one picture over and over: 1 distinct of 64");
     says(&v, VERDICT_FAULT, MEASURE_RECALL, "the reference's pictures do not lie among its own: recall 0.00");
@@ -182,6 +185,20 @@ static void one_picture_for_a_prompt(void **state)
     measures_clear(&m);
     take(&m, &v);
     says(&v, VERDICT_FAULT, MEASURE_DISTINCT, "paints few pictures over and over: 6 distinct of 64");
+    measures_clear(&m);
+}
+
+static void one_repeat(void **state)
+{
+    (void)state;
+    struct measures m;
+    struct verdicts v;
+    memcpy(w.painted + WIDTH, w.painted, WIDTH * sizeof *w.painted);
+    take(&m, &v);
+    assert_true(m.figure[MEASURE_DISTINCT].value == 63 && !m.figure[MEASURE_SUPPORT].bound);
+    assert_true(m.figure[MEASURE_SUPPORT].value == 64 * 63 / 2);
+    assert_string_equal(m.figure[MEASURE_SUPPORT].caution, "it rests on 1 pair only");
+    assert_null(find(&v, VERDICT_DOUBT, MEASURE_SUPPORT));
     measures_clear(&m);
 }
 
@@ -275,6 +292,22 @@ static void prompts_that_are_never_painted(void **state)
     says(&v, VERDICT_FAULT, MEASURE_MODES, "4 of 6 prompts are the nearest to no picture at all");
     assert_true(fabs(m.figure[MEASURE_MODE_ENTROPY].value - log(2)) < 0.01);
     assert_true(fabs(m.figure[MEASURE_MODE_KL].value - log(3)) < 0.01);
+    measures_clear(&m);
+    /* With so few pictures chance alone may miss some. */
+    w.in.pictures.count = w.in.pixels.count = 20;
+    take(&m, &v);
+    assert_string_equal(m.figure[MEASURE_MODES].caution,
+                        "20 pictures miss some of 6 prompts even if all are as likely; 29 would not (Erdos & Renyi "
+                        "1961)");
+    assert_null(find(&v, VERDICT_FAULT, MEASURE_MODES));
+    measures_clear(&m);
+    /* A prompt is painted that nobody asked for. */
+    set_up(NULL);
+    memset(w.prompt_of, 0, sizeof w.prompt_of);
+    take(&m, &v);
+    assert_false(m.figure[MEASURE_MODE_KL].known);
+    assert_string_equal(m.figure[MEASURE_MODE_KL].caution,
+                        "a picture is nearest to a prompt that nobody asked for, which makes it infinite");
     measures_clear(&m);
 }
 
@@ -472,6 +505,7 @@ int main(void)
         cmocka_unit_test_setup(a_good_model_has_none, set_up),
         cmocka_unit_test_setup(one_picture_over_and_over, set_up),
         cmocka_unit_test_setup(one_picture_for_a_prompt, set_up),
+        cmocka_unit_test_setup(one_repeat, set_up),
         cmocka_unit_test_setup(copies_of_training_pictures, set_up),
         cmocka_unit_test_setup(near_copies_of_training_pictures, set_up),
         cmocka_unit_test_setup(noise, set_up),

@@ -44,6 +44,7 @@ def cases():
     yield "flat", spread(60, 16, rank=5), spread(50, 16, 0.3, rank=5)  # covariances of rank 5
     yield "apart", spread(60, 16, 4.0, 0.1), spread(70, 16)
     yield "units", directions(spread(70, 24, 0.3)), directions(spread(50, 24))
+    yield "ties", RNG.randint(1, 9, (40, 2)).astype(np.float32), RNG.randint(3, 12, (45, 2)).astype(np.float32)
 
 
 def fid(a, b):
@@ -159,7 +160,7 @@ def picture(k, width, height):
     """Whole numbers only, so that C makes the same."""
     y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
     wave = np.abs(((x * (3 + c) + y * 5) & 511) - 256) * 7 // 8
-    return np.minimum(wave + ((x * 7 + y * 11 + k * 29) * k & 31), 255).astype(np.uint8)
+    return np.minimum(wave * (5 - k) // 5 + ((x * 7 + y * 11 + k * 29) * k & 31), 255).astype(np.uint8)
 
 
 def shrinking_ms_ssim(a, b):
