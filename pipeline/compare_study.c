@@ -97,7 +97,7 @@ static enum status follow(struct comparison *c, struct limn_model *model, struct
     const int steps = way->sampler ? sampler_count(way->sampler) : 1, before = COMPARE_FRAMES - 1;
     struct limn_watch watch = {.context = way, .cancelled = on_cancelled, .preview = on_preview, .preview_noisy = 1};
     watch.preview_every = way->sampler ? (steps + before - 1) / before : 0;
-    const struct limn_request request = compare_request(c, c->walk_shot, &watch);
+    const struct limn_request request = compare_request(c, 0, &watch);
     struct limn_error why = {0};
     struct limn_picture picture = {0};
     const enum limn_status painted = limn_paint(model, &request, &picture, &why);
@@ -165,7 +165,7 @@ static enum status walk(struct comparison *c, struct entrant *entrant, struct li
     const struct limn_watch watch = {.context = &way, .cancelled = on_cancelled};
     enum status status = STATUS_OK;
     for (int i = 0; i < COMPARE_FRAMES && status == STATUS_OK; i++) {
-        struct limn_request request = compare_request(c, 0, &watch);
+        struct limn_request request = compare_request(c, c->walk_shot, &watch);
         struct limn_error why = {0};
         struct limn_picture picture = {0};
         request.subseed = request.seed + 1;

@@ -54,7 +54,8 @@ const char *const report_style[] = {
     ".strip "
     "li{font-size:.78rem;line-height:1.3;color:var(--soft);text-align:center;font-variant-numeric:tabular-nums}\n",
     ".strip img{width:100%;margin-bottom:.25rem}\n",
-    ".row{display:flex;flex-wrap:wrap;gap:.4rem}\n",
+    ".row{display:flex;flex-wrap:wrap;align-items:flex-start;gap:.4rem}\n",
+    "td .row{flex-wrap:nowrap}td .row img{flex:0 1 auto;min-width:0}\n",
     ".pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(10.5rem,1fr));gap:.8rem;margin:.5rem 0 1rem;"
     "padding:0;list-style:none}\n",
     ".pairs li{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.5rem;font-size:.8rem;"
@@ -86,7 +87,8 @@ const char *const report_style[] = {
     "@media(max-width:40rem){body{font-size:15px}main{padding:1.5rem 1rem 3rem}h2{margin-top:2.5rem}"
     ".strip{grid-template-columns:repeat(4,1fr)}th,td{padding:.5rem .35rem}td.figure{min-width:6.2rem}"
     "th[scope=row]{min-width:7.5rem}dl.facts{grid-template-columns:1fr}dl.facts dd{margin-bottom:.5rem}"
-    ".wide tr,.wide tbody,.wide th,.wide td{display:block}.wide thead{display:none}.wide table{display:block}"
+    ".wide tr,.wide tbody,.wide th,.wide td{display:block}.wide thead{display:none}.wide table,.wide "
+    "caption{display:block}"
     ".wide td{border-top:0;padding-top:.1rem}.wide th[scope=row]{max-width:none}.wide "
     "td::before{content:attr(data-name);display:block;font-size:.8rem;"
     "color:var(--soft)}}\n",

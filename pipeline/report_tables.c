@@ -61,7 +61,9 @@ static void put_amount(struct page *page, double value, const char *unit)
 static void put_bar(struct page *page, double value, double most)
 {
     const double share = most > 0 && value > 0 ? fmin(1, value / most) : 0;
-    page_format(page, "<span class=\"bar\"><i style=\"width:%.1f%%\"></i></span>", 100 * share);
+    page_put(page, "<span class=\"bar\">");
+    if (share > 0) page_format(page, "<i style=\"width:%.1f%%\"></i>", 100 * share);
+    page_put(page, "</span>");
 }
 
 /* ---- rows ---- */
