@@ -2,17 +2,20 @@
  *
  * Safetensors files as limn writes them: what comes back when they are read, and what is left when they cannot be.
  */
+#define _GNU_SOURCE /* O_TMPFILE */
 #include "core/base/memory.h"
 #include "core/io/checkpoint.h"
 #include "core/io/safetensors_write.h"
 #include "tests/support/scratch.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -177,6 +180,41 @@ static void a_full_disk_leaves_nothing(void **state)
     assert_int_equal(scratch_files(&scratch), files);
 }
 
+static void die(void *context, int i, int64_t first, int64_t n, void *out)
+{
+    (void)context, (void)i, (void)n, (void)out;
+    if (first > 0) raise(SIGKILL);
+}
+
+static void being_killed_leaves_nothing(void **state)
+{
+    (void)state;
+    const char *path = scratch_path(&scratch, "killed/kept.safetensors");
+    file_save(path, "before", 6);
+    const int files = scratch_files(&scratch);
+    const int probe = open(scratch.folder, O_WRONLY | O_TMPFILE, 0666);
+    if (probe < 0) {
+        print_message("left out: the file system has no files without names\n");
+        skip();
+    }
+    close(probe);
+    const pid_t child = fork();
+    if (child == 0) {
+        struct error err = {0};
+        const struct tensor tensor = {.name = "b", .dtype = DTYPE_I16, .rank = 1, .dim = {LONG}};
+        const struct safetensors_file file = {.tensors = &tensor, .count = 1, .fill = die};
+        _exit((int)safetensors_write(path, &file, &err));
+    }
+    int result;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_true(WIFSIGNALED(result));
+    assert_int_equal(scratch_files(&scratch), files);
+    size_t size;
+    uint8_t *bytes = file_load(path, &size);
+    assert_int_equal(size, 6);
+    memory_free(bytes);
+}
+
 static void bad_places_are_named(void **state)
 {
     (void)state;
@@ -233,6 +271,7 @@ int main(void)
         cmocka_unit_test(the_same_contents_give_the_same_bytes),
         cmocka_unit_test(refusals_leave_what_was_there),
         cmocka_unit_test(a_full_disk_leaves_nothing),
+        cmocka_unit_test(being_killed_leaves_nothing),
         cmocka_unit_test(bad_places_are_named),
         cmocka_unit_test(survives_lack_of_memory),
     };

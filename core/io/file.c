@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _DEFAULT_SOURCE /* madvise */
+#define _GNU_SOURCE /* madvise, O_TMPFILE */
 #include "core/io/file.h"
 
 #include "core/base/memory.h"
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TEMPORARY_NAMES = 1000 };
+enum { TEMPORARY_NAMES = 1000, NAME_ROOM = 64, LINK_BYTES = 64 };
 
 static const char *kind_of(mode_t mode)
 {
@@ -84,16 +84,54 @@ static int folder_length(const char *path)
     return slash ? (int)(slash + 1 - path) : 0;
 }
 
-/* O_EXCL makes the name ours alone; 0666 leaves the permissions to the user's umask. The name says nothing of the
- * file's own, which may be as long as the file system allows. */
-static int open_temporary(const char *path, char *name, size_t name_bytes)
+/* The name says nothing of the file's own, which may be as long as the file system allows. */
+static void set_temporary(struct file_writer *w, int number)
+{
+    snprintf(w->temporary, strlen(w->path) + NAME_ROOM, "%.*s.limn-%ld-%d.tmp", folder_length(w->path), w->path,
+             (long)getpid(), number);
+}
+
+/* The name under which a file without one can be found. */
+static void set_link(const struct file_writer *w, char link[LINK_BYTES])
+{
+    snprintf(link, LINK_BYTES, "/proc/self/fd/%d", w->fd);
+}
+
+/* A file without a name goes away with the process, even if that is killed. Not every file system has them. */
+static void open_nameless(struct file_writer *w)
+{
+    char link[LINK_BYTES];
+    snprintf(w->temporary, strlen(w->path) + NAME_ROOM, "%.*s.", folder_length(w->path), w->path);
+    w->fd = open(w->temporary, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    if (w->fd < 0) return;
+    set_link(w, link);
+    w->nameless = access(link, F_OK) == 0;
+    if (w->nameless) return;
+    close(w->fd);
+    w->fd = -1;
+}
+
+/* O_EXCL makes the name ours alone; 0666 leaves the permissions to the user's umask. */
+static void open_temporary(struct file_writer *w)
 {
     for (int i = 0; i < TEMPORARY_NAMES; i++) {
-        snprintf(name, name_bytes, "%.*s.limn-%ld-%d.tmp", folder_length(path), path, (long)getpid(), i);
-        const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) return fd;
+        set_temporary(w, i);
+        w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (w->fd >= 0 || errno != EEXIST) return;
     }
-    return -1;
+}
+
+/* A link does not replace what is there, as a rename does: so the file gets a temporary name first. */
+static bool give_name(struct file_writer *w)
+{
+    char link[LINK_BYTES];
+    set_link(w, link);
+    for (int i = 0; w->nameless && i < TEMPORARY_NAMES; i++) {
+        set_temporary(w, i);
+        w->nameless = linkat(AT_FDCWD, link, AT_FDCWD, w->temporary, AT_SYMLINK_FOLLOW) != 0;
+        if (w->nameless && errno != EEXIST) break;
+    }
+    return !w->nameless;
 }
 
 enum status file_begin(struct file_writer *w, const char *path, struct error *err)
@@ -101,11 +139,12 @@ enum status file_begin(struct file_writer *w, const char *path, struct error *er
     *w = (struct file_writer){.fd = -1};
     const enum status status = check_target(path, err);
     if (status != STATUS_OK) return status;
-    const size_t name_bytes = strlen(path) + 64;
+    const size_t name_bytes = strlen(path) + NAME_ROOM;
     w->path = memory_strdup(path);
     w->temporary = memory_alloc(name_bytes);
     if (!w->path || !w->temporary) return fail_no_memory(err, "a file name", name_bytes);
-    w->fd = open_temporary(path, w->temporary, name_bytes);
+    open_nameless(w);
+    if (w->fd < 0) open_temporary(w);
     return w->fd >= 0 ? STATUS_OK : fail(err, STATUS_IO, "%s: could not be created: %s", path, strerror(errno));
 }
 
@@ -136,26 +175,34 @@ static void sync_folder(char *path)
     close(fd);
 }
 
+/* Whether the file is where it belongs now; errno says why not. */
+static bool bring_into_place(struct file_writer *w)
+{
+    bool good = fsync(w->fd) == 0 && give_name(w);
+    int cause = errno;
+    if (close(w->fd) != 0 && good) {
+        good = false;
+        cause = errno;
+    }
+    if (good && rename(w->temporary, w->path) != 0) {
+        good = false;
+        cause = errno;
+    }
+    w->fd = -1;
+    errno = cause;
+    return good;
+}
+
 enum status file_finish(struct file_writer *w, enum status status, struct error *err)
 {
-    if (w->fd >= 0) {
-        bool good = status == STATUS_OK && fsync(w->fd) == 0;
-        int cause = errno;
-        if (close(w->fd) != 0 && good) {
-            good = false;
-            cause = errno;
-        }
-        if (good && rename(w->temporary, w->path) != 0) {
-            good = false;
-            cause = errno;
-        }
-        if (good) {
-            sync_folder(w->path);
-        } else {
-            unlink(w->temporary);
-            if (status == STATUS_OK)
-                status = fail(err, STATUS_IO, "%s: could not be written: %s", w->path, strerror(cause));
-        }
+    if (w->fd >= 0 && status == STATUS_OK) {
+        const bool good = bring_into_place(w);
+        if (!good) status = fail(err, STATUS_IO, "%s: could not be written: %s", w->path, strerror(errno));
+        if (!good && !w->nameless) unlink(w->temporary);
+        if (good) sync_folder(w->path);
+    } else if (w->fd >= 0) {
+        close(w->fd);
+        if (!w->nameless) unlink(w->temporary);
     }
     memory_free(w->path);
     memory_free(w->temporary);

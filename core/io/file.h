@@ -14,6 +14,7 @@
 
 #include "core/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,7 +32,8 @@ void file_unmap(struct mapped_file *file);
 void file_drop_pages(const void *bytes, size_t size);
 
 /* Writes a temporary file beside `path`, syncs it, renames it and syncs the folder. On failure nothing is left behind
- * and what was at `path` before is still there. */
+ * and what was at `path` before is still there; so too if the process is killed, where the file system knows files
+ * without names (most of Linux's own do). */
 MUST_CHECK enum status file_write(const char *path, const void *bytes, size_t size, struct error *err);
 
 /* The same, piece by piece:
@@ -44,6 +46,7 @@ MUST_CHECK enum status file_write(const char *path, const void *bytes, size_t si
 struct file_writer {
     char *path, *temporary; /* owned */
     int fd;                 /* -1: not open */
+    bool nameless;          /* the file has no name yet, not even the temporary one */
     uint64_t size;          /* bytes so far */
 };
 
