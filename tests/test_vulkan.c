@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * The Vulkan backend around its kernels: graphs against the CPU, commands that are recorded once, what it refuses and
- * with what sentence, and which device it chooses. On the device that LIMN_TEST_DEVICE names, else on Mesa's
- * software device.
+ * with what sentence, and which device it chooses. Where: tests/support/device.h.
  */
 #include "core/tensor/exec.h"
 #include "core/vulkan/backend_vulkan.h"
+#include "tests/support/device.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { SKIPPED = 77, WIDTH = 24, SIDE = 9, BATCH = 2, VOCABULARY = 11, TOKENS = 5 };
+enum { WIDTH = 24, SIDE = 9, BATCH = 2, VOCABULARY = 11, TOKENS = 5 };
 
 struct fixture {
     struct backend *cpu, *vulkan;
@@ -363,11 +363,10 @@ int main(void)
 {
     struct fixture f = {0};
     struct error err = {0};
-    const char *device = getenv("LIMN_TEST_DEVICE");
-    const struct backend_options options = {.device = device ? device : "llvmpipe", .threads = 1};
+    const struct backend_options options = {.device = device_for_tests(), .threads = 1};
     if (vulkan_backend_open_hooked(&f.vulkan, &options, &hook, &err) != STATUS_OK) {
         fprintf(stderr, "skipped: %s\n", err.text);
-        return SKIPPED;
+        return DEVICE_SKIPPED;
     }
     if (backend_open(&f.cpu, "cpu", &options, &err) != STATUS_OK) return 1;
     const struct CMUnitTest tests[] = {

@@ -5,6 +5,7 @@
  */
 #include "core/tensor/exec.h"
 #include "core/vulkan/backend_vulkan.h"
+#include "tests/support/device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { SKIPPED = 77, NEVER = 1 << 30 };
+enum { NEVER = 1 << 30 };
 
 /* ---- the functions that fail ---- */
 
@@ -33,56 +34,57 @@ static bool injected(void)
     return call == faults.fail_at || (faults.for_good && call > faults.fail_at);
 }
 
+#define CALL const VkAllocationCallbacks *
+#define SIZE VkDeviceSize
+
 #define PARAMS_EnumerateInstanceVersion uint32_t *a
 #define ARGS_EnumerateInstanceVersion   a
-#define PARAMS_CreateInstance           const VkInstanceCreateInfo *a, const VkAllocationCallbacks *b, VkInstance *c
+#define PARAMS_CreateInstance           const VkInstanceCreateInfo *a, CALL b, VkInstance *c
 #define ARGS_CreateInstance             a, b, c
 #define PARAMS_EnumeratePhysicalDevices VkInstance a, uint32_t *b, VkPhysicalDevice *c
 #define ARGS_EnumeratePhysicalDevices   a, b, c
 #define PARAMS_EnumerateDeviceExtensionProperties                                                                      \
     VkPhysicalDevice a, const char *b, uint32_t *c, VkExtensionProperties *d
 #define ARGS_EnumerateDeviceExtensionProperties a, b, c, d
-#define PARAMS_CreateDevice                     VkPhysicalDevice a, const VkDeviceCreateInfo *b, const VkAllocationCallbacks *c, VkDevice *d
+#define PARAMS_CreateDevice                     VkPhysicalDevice a, const VkDeviceCreateInfo *b, CALL c, VkDevice *d
 #define ARGS_CreateDevice                       a, b, c, d
-#define CREATE(kind)                            VkDevice a, const Vk##kind##CreateInfo *b, const VkAllocationCallbacks *c, Vk##kind *d
+#define CREATE(kind)                            VkDevice a, const Vk##kind##CreateInfo *b, CALL c, Vk##kind *d
 #define PARAMS_CreateBuffer                     CREATE(Buffer)
 #define ARGS_CreateBuffer                       a, b, c, d
-#define PARAMS_AllocateMemory                                                                                          \
-    VkDevice a, const VkMemoryAllocateInfo *b, const VkAllocationCallbacks *c, VkDeviceMemory *d
-#define ARGS_AllocateMemory              a, b, c, d
-#define PARAMS_BindBufferMemory          VkDevice a, VkBuffer b, VkDeviceMemory c, VkDeviceSize d
-#define ARGS_BindBufferMemory            a, b, c, d
-#define PARAMS_MapMemory                 VkDevice a, VkDeviceMemory b, VkDeviceSize c, VkDeviceSize d, VkMemoryMapFlags e, void **f
-#define ARGS_MapMemory                   a, b, c, d, e, f
-#define PARAMS_CreateCommandPool         CREATE(CommandPool)
-#define ARGS_CreateCommandPool           a, b, c, d
-#define PARAMS_AllocateCommandBuffers    VkDevice a, const VkCommandBufferAllocateInfo *b, VkCommandBuffer *c
-#define ARGS_AllocateCommandBuffers      a, b, c
-#define PARAMS_BeginCommandBuffer        VkCommandBuffer a, const VkCommandBufferBeginInfo *b
-#define ARGS_BeginCommandBuffer          a, b
-#define PARAMS_EndCommandBuffer          VkCommandBuffer a
-#define ARGS_EndCommandBuffer            a
-#define PARAMS_CreateFence               CREATE(Fence)
-#define ARGS_CreateFence                 a, b, c, d
-#define PARAMS_ResetFences               VkDevice a, uint32_t b, const VkFence *c
-#define ARGS_ResetFences                 a, b, c
-#define PARAMS_WaitForFences             VkDevice a, uint32_t b, const VkFence *c, VkBool32 d, uint64_t e
-#define ARGS_WaitForFences               a, b, c, d, e
-#define PARAMS_QueueSubmit               VkQueue a, uint32_t b, const VkSubmitInfo *c, VkFence d
-#define ARGS_QueueSubmit                 a, b, c, d
-#define PARAMS_CreateShaderModule        CREATE(ShaderModule)
-#define ARGS_CreateShaderModule          a, b, c, d
-#define PARAMS_CreateDescriptorSetLayout CREATE(DescriptorSetLayout)
-#define ARGS_CreateDescriptorSetLayout   a, b, c, d
-#define PARAMS_CreatePipelineLayout      CREATE(PipelineLayout)
-#define ARGS_CreatePipelineLayout        a, b, c, d
-#define PARAMS_CreatePipelineCache       CREATE(PipelineCache)
-#define ARGS_CreatePipelineCache         a, b, c, d
-#define PARAMS_GetPipelineCacheData      VkDevice a, VkPipelineCache b, size_t *c, void *d
-#define ARGS_GetPipelineCacheData        a, b, c, d
+#define PARAMS_AllocateMemory                   VkDevice a, const VkMemoryAllocateInfo *b, CALL c, VkDeviceMemory *d
+#define ARGS_AllocateMemory                     a, b, c, d
+#define PARAMS_BindBufferMemory                 VkDevice a, VkBuffer b, VkDeviceMemory c, VkDeviceSize d
+#define ARGS_BindBufferMemory                   a, b, c, d
+#define PARAMS_MapMemory                        VkDevice a, VkDeviceMemory b, SIZE c, SIZE d, VkFlags e, void **f
+#define ARGS_MapMemory                          a, b, c, d, e, f
+#define PARAMS_CreateCommandPool                CREATE(CommandPool)
+#define ARGS_CreateCommandPool                  a, b, c, d
+#define PARAMS_AllocateCommandBuffers           VkDevice a, const VkCommandBufferAllocateInfo *b, VkCommandBuffer *c
+#define ARGS_AllocateCommandBuffers             a, b, c
+#define PARAMS_BeginCommandBuffer               VkCommandBuffer a, const VkCommandBufferBeginInfo *b
+#define ARGS_BeginCommandBuffer                 a, b
+#define PARAMS_EndCommandBuffer                 VkCommandBuffer a
+#define ARGS_EndCommandBuffer                   a
+#define PARAMS_CreateFence                      CREATE(Fence)
+#define ARGS_CreateFence                        a, b, c, d
+#define PARAMS_ResetFences                      VkDevice a, uint32_t b, const VkFence *c
+#define ARGS_ResetFences                        a, b, c
+#define PARAMS_WaitForFences                    VkDevice a, uint32_t b, const VkFence *c, VkBool32 d, uint64_t e
+#define ARGS_WaitForFences                      a, b, c, d, e
+#define PARAMS_QueueSubmit                      VkQueue a, uint32_t b, const VkSubmitInfo *c, VkFence d
+#define ARGS_QueueSubmit                        a, b, c, d
+#define PARAMS_CreateShaderModule               CREATE(ShaderModule)
+#define ARGS_CreateShaderModule                 a, b, c, d
+#define PARAMS_CreateDescriptorSetLayout        CREATE(DescriptorSetLayout)
+#define ARGS_CreateDescriptorSetLayout          a, b, c, d
+#define PARAMS_CreatePipelineLayout             CREATE(PipelineLayout)
+#define ARGS_CreatePipelineLayout               a, b, c, d
+#define PARAMS_CreatePipelineCache              CREATE(PipelineCache)
+#define ARGS_CreatePipelineCache                a, b, c, d
+#define PARAMS_GetPipelineCacheData             VkDevice a, VkPipelineCache b, size_t *c, void *d
+#define ARGS_GetPipelineCacheData               a, b, c, d
 #define PARAMS_CreateComputePipelines                                                                                  \
-    VkDevice a, VkPipelineCache b, uint32_t c, const VkComputePipelineCreateInfo *d, const VkAllocationCallbacks *e,   \
-        VkPipeline *f
+    VkDevice a, VkPipelineCache b, uint32_t c, const VkComputePipelineCreateInfo *d, CALL e, VkPipeline *f
 #define ARGS_CreateComputePipelines   a, b, c, d, e, f
 #define PARAMS_CreateDescriptorPool   CREATE(DescriptorPool)
 #define ARGS_CreateDescriptorPool     a, b, c, d
@@ -188,8 +190,7 @@ static void fail_at(int call, VkResult result, bool for_good)
 
 static struct backend_options options(void)
 {
-    const char *device = getenv("LIMN_TEST_DEVICE");
-    return (struct backend_options){.device = device ? device : "llvmpipe"};
+    return (struct backend_options){.device = device_for_tests()};
 }
 
 static enum status open_backend(struct backend **backend, struct error *err)
@@ -365,7 +366,7 @@ int main(void)
     fail_at(NEVER, VK_SUCCESS, false);
     if (open_backend(&backend, &err) != STATUS_OK) {
         fprintf(stderr, "skipped: %s\n", err.text);
-        return SKIPPED;
+        return DEVICE_SKIPPED;
     }
     backend->f->close(backend);
     const struct CMUnitTest tests[] = {

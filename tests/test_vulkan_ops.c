@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * Every kernel of the Vulkan backend on every case it takes (tests/support/cases.h), against the naive double
- * computation; the same bits when the result is written over an operand, and for a picture alone as in a batch. On
- * the device that LIMN_TEST_DEVICE names, else on Mesa's software device. LIMN_TEST_EVERY=13 takes every 13th case.
+ * computation; the same bits when the result is written over an operand, and for a picture alone as in a batch. Where:
+ * tests/support/device.h. LIMN_TEST_EVERY=13 takes every 13th case.
  */
 #include "core/tensor/plan.h"
 #include "core/vulkan/backend_vulkan.h"
 #include "tests/support/cases.h"
+#include "tests/support/device.h"
 #include "tests/support/naive.h"
 #include "tests/support/run_node.h"
 
@@ -18,8 +19,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-enum { SKIPPED = 77 };
 
 struct fixture {
     struct backend *backend;
@@ -146,11 +145,10 @@ int main(void)
     struct fixture fixture = {0};
     struct error err = {0};
     bool used[256] = {false};
-    const char *device = getenv("LIMN_TEST_DEVICE");
-    const struct backend_options options = {.device = device ? device : "llvmpipe"};
+    const struct backend_options options = {.device = device_for_tests()};
     if (vulkan_backend_open_hooked(&fixture.backend, &options, NULL, &err) != STATUS_OK) {
         fprintf(stderr, "skipped: %s\n", err.text);
-        return SKIPPED;
+        return DEVICE_SKIPPED;
     }
     fixture.context = vulkan_backend_context(fixture.backend);
     fixture.used = used;
