@@ -96,12 +96,6 @@ void page_picture(struct page *page, const struct image *image, int side, const 
     memory_free(bytes);
 }
 
-void page_clear(struct page *page)
-{
-    memory_free(page->text);
-    *page = (struct page){0};
-}
-
 /* ---- files ---- */
 
 static enum status write_text(const struct comparison *c, const char *name, const char *text, struct error *err)
@@ -141,7 +135,7 @@ static enum status write_page(const struct comparison *c, struct error *err)
     report_page(&page, c);
     const enum status status =
         page.failed ? fail_no_memory(err, "report.html", page.capacity) : write_text(c, "report.html", page.text, err);
-    page_clear(&page);
+    memory_free(page.text);
     return status;
 }
 

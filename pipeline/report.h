@@ -41,7 +41,6 @@ void page_format(struct page *page, const char *format, ...) PRINTF_LIKE(2, 3);
 void page_text(struct page *page, const char *text);
 /* A picture as a data URI in an img element; side: of its longer side on the page, in CSS pixels. */
 void page_picture(struct page *page, const struct image *image, int side, const char *alt);
-void page_clear(struct page *page);
 
 /* report.html, and its parts: tables with bars (report_tables.c) and rows of pictures (report_strips.c). */
 void report_page(struct page *page, const struct comparison *c);
@@ -58,8 +57,6 @@ extern const char *const report_style[]; /* lines of CSS, until a NULL */
 
 /* As page_text, the first letter (ASCII) a capital one. */
 void page_title(struct page *page, const char *text);
-/* A prompt with the language that its letters tell. */
-void page_prompt(struct page *page, const char *prompt);
 /* Coloured dot and name of an entrant. */
 void page_name(struct page *page, const struct comparison *c, int entrant);
 /* A picture of an entrant, as a figure's content; what cannot be read leaves a word. */

@@ -30,7 +30,8 @@ static bool is_korean(const char *text)
     return false;
 }
 
-void page_prompt(struct page *page, const char *prompt)
+/* With the language that its letters tell. */
+static void put_prompt(struct page *page, const char *prompt)
 {
     page_put(page, is_korean(prompt) ? "<span lang=\"ko\">" : "<span>");
     page_text(page, prompt[0] ? prompt : "(no prompt)");
@@ -114,7 +115,7 @@ void report_side_by_side(struct page *page, const struct comparison *c)
         page_put(page, "<tr><th scope=\"row\">");
         if (first->prompt) {
             page_format(page, "%d. ", first->prompt_row + 1);
-            page_prompt(page, first->prompt);
+            put_prompt(page, first->prompt);
             page_format(page, "<small>seed %llu%s</small>", (unsigned long long)first->seed,
                         c->per_prompt > 1 ? " and on" : "");
         } else {
@@ -148,7 +149,7 @@ void report_ways(struct page *page, const struct comparison *c)
              "<section><h2>One step, or many</h2><p>A diffusion model takes the noise out of a picture a little at a "
              "time, and can correct on the way what it did before. A GAN\xe2\x80\x99s generator makes the whole "
              "picture out of random numbers in a single step. The prompt here: ");
-    page_prompt(page, c->prompts[0]);
+    put_prompt(page, c->prompts[0]);
     page_put(page, ".</p>");
     for (int e = 0; e < c->count; e++) {
         const struct entrant *entrant = &c->entrants[e];
@@ -220,7 +221,7 @@ static void put_hits(struct page *page, const struct comparison *c)
     page_put(page, "</tr></thead><tbody>");
     for (int p = 0; p < c->prompt_count; p++) {
         page_put(page, "<tr><th scope=\"row\">");
-        page_prompt(page, c->prompts[p]);
+        put_prompt(page, c->prompts[p]);
         page_put(page, "</th>");
         for (int e = 0; e < c->count; e++) {
             const int64_t hits = c->entrants[e].measures.prompt_hits[p];

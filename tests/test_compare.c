@@ -263,6 +263,57 @@ static void test_interrupted(void **state)
     assert_same_figures("first/report.json", "stopped/report.json");
 }
 
+/* ---- the grid ---- */
+
+static struct limn_image read_image(const char *name)
+{
+    struct limn_error error = {0};
+    struct limn_image image;
+    if (limn_image_read(&image, in_folder(name), &error) != LIMN_OK) fail_msg("%s", error.text);
+    return image;
+}
+
+/* Is the picture in the grid with its upper left corner at (x, y), pixel by pixel? */
+static bool lies_at(const struct limn_image *grid, const struct limn_image *picture, int x, int y)
+{
+    if (x + picture->width > grid->width || y + picture->height > grid->height) return false;
+    for (int row = 0; row < picture->height; row++) {
+        const uint8_t *there = grid->pixels + 3 * ((y + row) * grid->width + x);
+        if (memcmp(there, picture->pixels + 3 * row * picture->width, 3 * (size_t)picture->width) != 0) return false;
+    }
+    return true;
+}
+
+static int dark_pixels(const struct limn_image *grid, int right, int top, int bottom)
+{
+    int count = 0;
+    for (int y = top; y < bottom; y++)
+        for (int x = 0; x < right; x++) count += grid->pixels[3 * (y * grid->width + x)] < 100;
+    return count;
+}
+
+/* Pictures of between 128 and 256 pixels stand in it as they are, a row for each pair and a name over each column. */
+static void test_grid(void **state)
+{
+    (void)state;
+    enum { SIDE = 130, X = 234, Y = 47, STEP = SIDE + 12 };
+    pictures_drawn(in_folder("left"), 2, 1, SIDE);
+    pictures_drawn(in_folder("right"), 2, 11, SIDE);
+    run_only("compare --pictures left right -o grid" CLIP);
+    struct limn_image grid = read_image("grid/grid.png");
+    static const char *const names[2][2] = {{"left/000.png", "right/000.png"}, {"left/001.png", "right/001.png"}};
+    for (int row = 0; row < 2; row++) {
+        for (int column = 0; column < 2; column++) {
+            struct limn_image picture = read_image(names[row][column]);
+            assert_true(lies_at(&grid, &picture, X + column * STEP, Y + row * STEP));
+            limn_image_clear(&picture);
+        }
+        assert_true(dark_pixels(&grid, X, Y + row * STEP, Y + (row + 1) * STEP - 12) > 50); /* "picture 1" */
+    }
+    assert_true(dark_pixels(&grid, grid.width, 0, Y) > 50);
+    limn_image_clear(&grid);
+}
+
 /* ---- hostile words ---- */
 
 static void test_escaping(void **state)
@@ -359,9 +410,11 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planted),           cmocka_unit_test(test_again),       cmocka_unit_test(test_figures),
-        cmocka_unit_test(test_folders_of_models), cmocka_unit_test(test_interrupted), cmocka_unit_test(test_escaping),
-        cmocka_unit_test(test_refusals),          cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_planted),     cmocka_unit_test(test_again),
+        cmocka_unit_test(test_figures),     cmocka_unit_test(test_folders_of_models),
+        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_escaping),
+        cmocka_unit_test(test_grid),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
