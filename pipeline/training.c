@@ -103,17 +103,28 @@ static bool tell_progress(void *context, int64_t done, int64_t all)
     return watch_check(t->watch, &err) == STATUS_OK;
 }
 
+/* Pictures are kept in memory as bytes; of a limit, a quarter is theirs, and the rest is read again whenever needed. */
 static enum status open_data(struct training *t, struct error *err)
 {
     const struct training_settings *s = &t->settings;
+    const uint64_t limit = t->loop->options->max_memory / 4;
+    const size_t cache = limit > 0 && limit < DATASET_CACHE_BYTES ? (size_t)limit : DATASET_CACHE_BYTES;
     const struct dataset_options options = {.width = s->size,
                                             .height = s->size,
                                             .channels = s->channels,
+                                            .cache_bytes = cache,
                                             .threads = t->threads,
                                             .skipped = tell_skipped,
                                             .progress = tell_progress,
                                             .context = t};
     enum status status = dataset_open(&t->data, t->loop->options->data, &options, err);
+    if (status != STATUS_OK) return status;
+    const size_t picture = (size_t)s->size * (size_t)s->size * (size_t)s->channels;
+    const size_t all = (size_t)dataset_count(t->data) * picture;
+    if (dataset_skipped(t->data) > 0)
+        watch_note(t->watch, "%lld pictures are learnt from; %lld were left out", (long long)dataset_count(t->data),
+                   (long long)dataset_skipped(t->data));
+    status = training_reserve(t, "the pictures", all < cache ? all : cache, err);
     return status == STATUS_OK ? training_choose_pictures(t, err) : status;
 }
 

@@ -3,6 +3,7 @@
  * What a training needs is known before it runs: trainers by their parameters, runs by their plans. Whatever does not
  * fit --max-memory is refused here, with the number and the remedies.
  */
+#include "core/nn/muon.h"
 #include "core/nn/params.h"
 #include "pipeline/api.h"
 #include "pipeline/training_loop.h"
@@ -13,11 +14,13 @@ static const double mib = 1024.0 * 1024.0;
 
 static enum status refuse(const struct training *t, const char *what, uint64_t bytes, struct error *err)
 {
-    return fail(err, STATUS_LIMIT,
-                "with %s the training needs %.1f MiB and the memory limit is %.1f MiB; raise the limit, or give a "
-                "smaller --batch or --size, --accumulate to compute the batch in parts, or --recompute to keep fewer "
-                "results",
-                what, (double)(t->loop->reserved + bytes) / mib, (double)t->loop->options->max_memory / mib);
+    return fail(
+        err, STATUS_LIMIT,
+        "the training needs at least %.1f MiB (%s: %.1f MiB) and the memory limit is %.1f MiB; raise the limit, "
+        "or give a smaller --batch or --size, --accumulate to compute the batch in parts, or --recompute to "
+        "keep fewer results",
+        (double)(t->loop->reserved + bytes) / mib, what, (double)bytes / mib,
+        (double)t->loop->options->max_memory / mib);
 }
 
 enum status training_reserve(struct training *t, const char *what, size_t bytes, struct error *err)
@@ -31,18 +34,13 @@ enum status training_reserve(struct training *t, const char *what, size_t bytes,
 enum status training_open_run(struct training *t, struct exec **out, struct graph *graph, struct error *err)
 {
     struct error why = {0};
+    size_t needed;
     const uint64_t limit = t->loop->options->max_memory;
     /* A limit of 0 would be none. */
     const size_t left = limit == 0 ? 0 : limit > t->loop->reserved ? (size_t)(limit - t->loop->reserved) : 1;
-    enum status status = exec_create(out, graph, t->backend, left, &why);
-    if (status == STATUS_OK) return training_reserve(t, "its runs", exec_bytes(*out), err);
-    if (status != STATUS_LIMIT) return fail(err, status, "%s", why.text);
-    return fail(
-        err, STATUS_LIMIT,
-        "the training's weights and their moments take %.1f MiB, and of the memory limit of %.1f MiB too little "
-        "is left: %s; or give a smaller --batch or --size, --accumulate to compute the batch in parts, or "
-        "--recompute to keep fewer results",
-        (double)t->loop->reserved / mib, (double)limit / mib, why.text);
+    const enum status status = exec_create_within(out, graph, t->backend, left, &needed, &why);
+    if (status == STATUS_LIMIT) return refuse(t, "steps", needed, err);
+    return status == STATUS_OK ? training_reserve(t, "steps", needed, err) : fail(err, status, "%s", why.text);
 }
 
 /* ---- trainers ---- */
@@ -110,7 +108,7 @@ enum status training_add_trainer(struct training *t, struct trainer **out, const
     if (graph->error.status != STATUS_OK) return fail(err, graph->error.status, "%s", graph->error.text);
     if (loop->trainer_count == TRAINING_TRAINERS)
         return fail(err, STATUS_UNSUPPORTED, "a training has at most %d trainers", TRAINING_TRAINERS);
-    enum status status = training_reserve(t, options->name, trainer_bytes(options, rule), err);
+    enum status status = training_reserve(t, "weights and their moments", trainer_bytes(options, rule), err);
     if (status != STATUS_OK) return status;
     const struct trainer_options made = {
         .prefix = options->prefix, .rule = *rule, .threads = t->threads, .no_matrices = options->no_matrices};
@@ -119,6 +117,8 @@ enum status training_add_trainer(struct training *t, struct trainer **out, const
     if (status != STATUS_OK) return status;
     loop->trainers[loop->trainer_count++] = (struct training_kept_trainer){.name = options->name, .trainer = trainer};
     *out = trainer;
+    if (trainer->muon) status = training_reserve(t, "the optimiser's products", muon_bytes(trainer->muon), err);
+    if (status != STATUS_OK) return status;
     initialise(trainer, options->initialise, (uint64_t)t->settings.seed);
     if (t->init) status = begin_with(t, trainer, options->name, err);
     if (status != STATUS_OK) return status;

@@ -5,7 +5,8 @@
  *     NAME.value, .first, .second, .average     a trainer's flat arrays, in limn's layout
  *     state.NAME                                what a family keeps besides
  *     metadata limn.training                    {"format": 1, "family": "diffusion", "step": 500, "networks": "...",
- *                                                "trainers": {"NAME": 500}, "settings": {...}, "config": {...}}
+ *                                                "machines": 1, "pictures": 1000, "trainers": {"NAME": 500},
+ *                                                "settings": {...}, "config": {...}}
  *
  * There is no state of a random generator: numbers are drawn by step (training_draw.c). `networks` is a digest of all
  * names and shapes, so that arrays are not taken for those of another network.
@@ -91,9 +92,10 @@ static char *describe(const struct training *t)
     for (int i = 0; trainers && i < t->loop->trainer_count; i++)
         json_object_set_new(trainers, t->loop->trainers[i].name,
                             json_integer(t->loop->trainers[i].trainer->optimiser->steps));
-    json_t *root = json_pack("{s:i, s:s, s:I, s:s, s:i, s:o, s:o, s:O?}", "format", 1, "family", t->family->name,
-                             "step", (json_int_t)t->step, "networks", networks, "machines", t->ranks, "trainers",
-                             trainers, "settings", training_settings_json(t), "config", t->loop->config);
+    json_t *root = json_pack("{s:i, s:s, s:I, s:s, s:i, s:I, s:o, s:o, s:O?}", "format", 1, "family", t->family->name,
+                             "step", (json_int_t)t->step, "networks", networks, "machines", t->ranks, "pictures",
+                             (json_int_t)t->loop->picture_count, "trainers", trainers, "settings",
+                             training_settings_json(t), "config", t->loop->config);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     return text;
@@ -193,6 +195,10 @@ enum status training_restore_state(struct training *t, struct error *err)
         status = trainer_publish(kept->trainer, err);
     }
     t->step = json_integer_value(json_object_get(root, "step"));
+    const json_int_t pictures = json_integer_value(json_object_get(root, "pictures"));
+    if (status == STATUS_OK && pictures != t->loop->picture_count)
+        watch_note(t->watch, "the training was begun with %lld pictures and goes on with %lld", (long long)pictures,
+                   (long long)t->loop->picture_count);
     json_decref(root);
     checkpoint_close(t->loop->saved);
     t->loop->saved = NULL;

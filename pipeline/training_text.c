@@ -2,6 +2,7 @@
 #include "pipeline/training_text.h"
 
 #include "clip/learn_merges.h"
+#include "clip/text.h"
 #include "clip/text_tower.h"
 #include "core/io/dataset.h"
 #include "pipeline/api.h"
@@ -18,14 +19,28 @@ void training_text_close(struct training_text *text)
     *text = (struct training_text){0};
 }
 
+/* A tokenizer refuses texts beyond TEXT_MAX_BYTES; a tower reads a few hundred bytes of any. `cut` has room for that
+ * many and a NUL. */
+static const char *within_limit(const char *caption, char cut[TEXT_MAX_BYTES + 1])
+{
+    size_t length = strlen(caption);
+    if (length <= TEXT_MAX_BYTES) return caption;
+    length = TEXT_MAX_BYTES;
+    while (length > 0 && ((unsigned char)caption[length] & 0xc0) == 0x80) length--; /* not within a UTF-8 letter */
+    memcpy(cut, caption, length);
+    cut[length] = '\0';
+    return cut;
+}
+
 static enum status learn(struct training_text *text, const struct training *t, int most, struct error *err)
 {
+    char cut[TEXT_MAX_BYTES + 1];
     struct merges_learner *learner = NULL;
     enum status status = merges_learner_create(&learner, err);
     const int64_t pictures = dataset_count(t->data);
     for (int64_t i = 0; i < pictures && status == STATUS_OK; i++)
         for (int k = 0; k < dataset_captions(t->data, i) && status == STATUS_OK; k++)
-            status = merges_learner_add(learner, dataset_caption(t->data, i, k), err);
+            status = merges_learner_add(learner, within_limit(dataset_caption(t->data, i, k), cut), err);
     if (status == STATUS_OK) {
         text->merges = merges_learner_finish(learner, most, err);
         status = text->merges ? STATUS_OK : err->status;
@@ -61,14 +76,16 @@ static enum status allocate(struct training_text *text, struct training *t, stru
 
 static enum status fill(struct training_text *text, const struct training *t, struct error *err)
 {
+    char room[TEXT_MAX_BYTES + 1];
     int64_t row = 0, cut = 0;
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < dataset_count(t->data); i++) {
         text->first[i] = row;
         for (int k = 0; k < dataset_captions(t->data, i) && status == STATUS_OK; k++, row++) {
             size_t left_out = 0;
-            status = tokenizer_fill(text->tokenizer, dataset_caption(t->data, i, k), text->ids + row * text->length,
-                                    text->length, &text->ends[row], &left_out, err);
+            const char *caption = within_limit(dataset_caption(t->data, i, k), room);
+            status = tokenizer_fill(text->tokenizer, caption, text->ids + row * text->length, text->length,
+                                    &text->ends[row], &left_out, err);
             cut += left_out > 0;
         }
     }

@@ -108,6 +108,13 @@ enum status muon_create(struct muon **out, struct backend *backend, const struct
     return status;
 }
 
+size_t muon_bytes(const struct muon *muon)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < muon->group_count; i++) bytes += exec_bytes(muon->groups[i].exec);
+    return bytes;
+}
+
 enum status muon_turn(void *context, float *flat, struct error *err)
 {
     struct muon *muon = context;

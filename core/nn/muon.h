@@ -24,6 +24,7 @@ struct muon_matrix {
 MUST_CHECK enum status muon_create(struct muon **out, struct backend *backend, const struct muon_matrix *matrices,
                                    int count, struct error *err);
 void muon_destroy(struct muon *muon);
+size_t muon_bytes(const struct muon *muon); /* that its runs take */
 
 /* Turns every matrix of the flat array, and scales tall ones by sqrt(rows / columns). context: the muon. */
 MUST_CHECK enum status muon_turn(void *context, float *flat, struct error *err);

@@ -51,13 +51,14 @@ static enum status upload_constants(struct exec *exec, struct error *err)
     return status;
 }
 
-static enum status prepare(struct exec *exec, size_t limit, struct error *err)
+static enum status prepare(struct exec *exec, size_t limit, size_t *needed, struct error *err)
 {
     const double mib = 1024.0 * 1024.0;
     enum status status = plan_create(&exec->plan, exec->graph, exec->backend, err);
     if (status == STATUS_OK) status = check_bound(exec->plan, err);
     if (status != STATUS_OK) return status;
     const size_t bytes = exec->plan->bytes;
+    *needed = bytes;
     if (limit && bytes > limit)
         return fail(err, STATUS_LIMIT,
                     "this needs %.1f MiB of working memory and the limit is %.1f MiB; raise the limit, or make the "
@@ -71,11 +72,19 @@ static enum status prepare(struct exec *exec, size_t limit, struct error *err)
 enum status exec_create(struct exec **out, struct graph *graph, struct backend *backend, size_t limit,
                         struct error *err)
 {
+    size_t needed;
+    return exec_create_within(out, graph, backend, limit, &needed, err);
+}
+
+enum status exec_create_within(struct exec **out, struct graph *graph, struct backend *backend, size_t limit,
+                               size_t *needed, struct error *err)
+{
     *out = NULL;
+    *needed = 0;
     struct exec *exec = memory_alloc(sizeof *exec);
     if (!exec) return fail_no_memory(err, "a run", sizeof *exec);
     *exec = (struct exec){.graph = graph, .backend = backend};
-    const enum status status = prepare(exec, limit, err);
+    const enum status status = prepare(exec, limit, needed, err);
     if (status == STATUS_OK) {
         *out = exec;
     } else {

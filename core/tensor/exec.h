@@ -26,6 +26,9 @@ struct weight {
  * The graph and the backend must outlive the exec. */
 MUST_CHECK enum status exec_create(struct exec **out, struct graph *graph, struct backend *backend, size_t limit,
                                    struct error *err);
+/* The same; *needed becomes what the arena takes, also where that is more than the limit. */
+MUST_CHECK enum status exec_create_within(struct exec **out, struct graph *graph, struct backend *backend, size_t limit,
+                                          size_t *needed, struct error *err);
 void exec_destroy(struct exec *exec);
 size_t exec_bytes(const struct exec *exec);
 
