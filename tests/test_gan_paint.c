@@ -331,6 +331,16 @@ static void test_find(void **state)
     double apart = 0;
     for (int i = 0; i < SIDE * SIDE * 3; i++) apart += abs(found.image.pixels[i] - p.image.pixels[i]);
     assert_true(apart / (SIDE * SIDE * 3) < 5);
+    /* With half of it covered and spoilt, by the other half. */
+    struct limn_image mask = make_picture(SIDE, SIDE, 0);
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        memset(mask.pixels + 3 * i, i % SIDE < SIDE / 2 ? 255 : 0, 3);
+        if (i % SIDE < SIDE / 2) memset(p.image.pixels + 3 * i, 0, 3);
+    }
+    must(limn_latent_find(model, &(struct limn_request){.seed = 9, .image = &p.image, .mask = &mask}, z, &rms, &error),
+         &error);
+    assert_true(rms < 0.02f);
+    test_free(mask.pixels);
     must(limn_latent_judge(model, &request, &score, &error), &error);
     assert_true(isfinite(score));
     struct limn_image photo = make_picture(40, 30, 1);
