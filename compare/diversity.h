@@ -28,7 +28,7 @@ MUST_CHECK enum status diversity_distance(struct mean_distance *out, const struc
 enum { MS_SSIM_LEVELS = 5, MS_SSIM_LEAST_SIDE = 16, MS_SSIM_PAIRS = 1000 };
 
 struct ms_ssim {
-    double value, error; /* mean over pairs; its error takes pairs as independent, NaN with 1 */
+    double value, error; /* mean over pairs; error by leaving each picture out in turn, NaN if one is in all pairs */
     int64_t pairs;
 };
 

@@ -463,6 +463,10 @@ enum status measures_take(struct measures *out, const struct measures_input *in,
                              .copy_pixels_distance = NAN};
     for (int i = 0; i < MEASURE_COUNT; i++) out->figure[i] = (struct figure){.value = NAN, .error = NAN, .ideal = NAN};
     enum status status = check(in, err);
+    if (status == STATUS_OK) {
+        out->training_name = arena_strdup(&out->memory, in->training.name ? in->training.name : "its training set");
+        if (!out->training_name) status = fail_no_memory(err, "the name of a training set", 1);
+    }
     if (status == STATUS_OK) status = take_reference(out, in, err);
     if (status == STATUS_OK) status = take_prompts(out, in, err);
     if (status == STATUS_OK) status = take_diversity(out, in, err);

@@ -59,14 +59,13 @@ enum measure_better { BETTER_LOWER, BETTER_HIGHER, BETTER_NEITHER };
       "pictures that are left when near-duplicates count once")                                                        \
     X(SUPPORT, "support", "support", HIGHER, "pictures", "Arora & Zhang 2017",                                         \
       "how many different pictures the model can paint, from how often two are the same")                              \
-    X(COPIES, "copies", "copies of training pictures", LOWER, "", "docs/MEASURES.md",                                  \
-      "share of the pictures whose features are nearer to a training picture's than all but 1% of those to each "      \
-      "other")                                                                                                         \
+    X(COPIES, "copies", "copies", LOWER, "", "docs/MEASURES.md",                                                       \
+      "share of the pictures whose features are nearer to one of the training set than 99% of those to each other")    \
     X(COPIES_PIXELS, "copies_pixels", "copies, by pixels", LOWER, "", "docs/MEASURES.md", "the same by pixels")        \
-    X(NEAREST, "nearest", "distance to training", NEITHER, "", "docs/MEASURES.md",                                     \
-      "distance from a picture's features to the nearest training picture's; the median")                              \
-    X(NEAREST_PIXELS, "nearest_pixels", "distance to training, by pixels", NEITHER, "levels", "docs/MEASURES.md",      \
-      "root mean square difference of pixels (0 to 255) to the nearest training picture; the median")                  \
+    X(NEAREST, "nearest", "nearest distance", NEITHER, "", "docs/MEASURES.md",                                         \
+      "distance from a picture's features to the nearest ones of the training set; the median")                        \
+    X(NEAREST_PIXELS, "nearest_pixels", "nearest distance, by pixels", NEITHER, "levels", "docs/MEASURES.md",          \
+      "root mean square difference of pixels (0 to 255) to the nearest of the training set; the median")               \
     X(COPYING_Z, "copying_z", "copying test", NEITHER, "deviations", "Meehan et al. 2020",                             \
       "are pictures nearer to the training set than its own pictures to each other? far below 0: yes")
 
@@ -100,8 +99,10 @@ struct measures_input {
     struct features reference; /* of real pictures */
     struct features prompts;   /* of the texts: classes or prompts, each once */
     const int32_t *prompt_of;  /* borrowed; [pictures.count] row of `prompts` that each was painted from; NULL: none */
-    struct features training;  /* of the pictures that the model has learnt from */
-    struct pixels pixels;      /* the same pictures in the same order */
+    /* Of the pictures that the model has learnt from, or that copies are looked for in. Its name stands in sentences
+     * ("copies NAME"); NULL: "its training set". */
+    struct features training;
+    struct pixels pixels;               /* the same pictures in the same order */
     struct pixels training_pixels;      /* of the pixels' size */
     uint64_t seed;                      /* of the subsets and pairs that are drawn */
     int max_pairs;                      /* for MS-SSIM; 0: 1000 */
@@ -110,6 +111,7 @@ struct measures_input {
 
 struct measures {
     struct arena memory; /* holds the arrays below */
+    const char *training_name;
     struct figure figure[MEASURE_COUNT];
     int64_t count, reference_count, training_count, prompt_count, width;
     int64_t prompts_asked;   /* different prompts among prompt_of; 0: nobody says */

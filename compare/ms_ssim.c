@@ -182,35 +182,76 @@ static void draw_pair(struct rng *rng, int64_t count, int64_t *first, int64_t *s
     *second += *second >= *first;
 }
 
+/* Leaves each picture out in turn, with the pairs that it is in; sums and counts are of a picture's pairs. */
+static double jackknife(const double *sums, const int64_t *counts, int64_t n, double total, int64_t pairs)
+{
+    double mean = 0, squares = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t i = 0; i < n; i++) {
+            if (counts[i] == pairs) return NAN;
+            const double left = (total - sums[i]) / (double)(pairs - counts[i]);
+            if (pass == 0)
+                mean += left / (double)n;
+            else
+                squares += (left - mean) * (left - mean);
+        }
+    return sqrt(squares * (double)(n - 1) / (double)n);
+}
+
+struct pairing {
+    struct rng rng;
+    int64_t count, pairs, first, second;
+    bool all;
+};
+
+static void next_pair(struct pairing *p)
+{
+    if (!p->all) {
+        draw_pair(&p->rng, p->count, &p->first, &p->second);
+    } else if (++p->second == p->count) {
+        p->first++;
+        p->second = p->first + 1;
+    }
+}
+
+static enum status measure_pairs(struct ms_ssim *out, const struct pixels *pixels, struct planes *planes,
+                                 struct pairing *p, const struct measures_watch *watch, struct error *err)
+{
+    const size_t n = (size_t)pixels->count, bytes = n * (sizeof(double) + sizeof(int64_t));
+    double *sums = memory_alloc(bytes), total = 0;
+    if (!sums) return fail_no_memory(err, "likenesses of pictures", bytes);
+    int64_t *counts = (int64_t *)(void *)(sums + n);
+    enum status status = STATUS_OK;
+    for (int64_t i = 0; i < p->pairs && status == STATUS_OK; i++) {
+        next_pair(p);
+        const double value = pair_likeness(planes, pixels, p->first, p->second);
+        total += value;
+        sums[p->first] += value;
+        sums[p->second] += value;
+        counts[p->first]++;
+        counts[p->second]++;
+        status = measures_step(watch, "MS-SSIM", i + 1, p->pairs, err);
+    }
+    if (status == STATUS_OK)
+        *out = (struct ms_ssim){total / (double)p->pairs, jackknife(sums, counts, pixels->count, total, p->pairs),
+                                p->pairs};
+    memory_free(sums);
+    return status;
+}
+
 enum status diversity_ms_ssim(struct ms_ssim *out, const struct pixels *pixels, const struct ms_ssim_options *options,
                               struct error *err)
 {
-    const int64_t n = pixels->count, all = n * (n - 1) / 2;
     struct planes planes = {0};
-    struct rng rng;
-    double sum = 0, squares = 0;
     *out = (struct ms_ssim){.error = NAN};
     enum status status = check(pixels, options, err);
     if (status == STATUS_OK) status = planes_create(&planes, pixels->width, pixels->height, err);
-    const int64_t pairs = all < options->pairs ? all : options->pairs;
-    rng_init(&rng, RNG_MT19937, options->seed);
-    int64_t first = 0, second = 0;
-    for (int64_t i = 0; i < pairs && status == STATUS_OK; i++) {
-        if (pairs < all) {
-            draw_pair(&rng, n, &first, &second);
-        } else if (++second == n) {
-            first++;
-            second = first + 1;
-        }
-        const double value = pair_likeness(&planes, pixels, first, second);
-        sum += value;
-        squares += value * value;
-        status = measures_step(options->watch, "MS-SSIM", i + 1, pairs, err);
-    }
     if (status == STATUS_OK) {
-        const double count = (double)pairs, mean = sum / count;
-        *out = (struct ms_ssim){mean, NAN, pairs};
-        if (pairs > 1) out->error = sqrt(above_zero(squares / count - mean * mean) / (count - 1));
+        const int64_t all = pixels->count * (pixels->count - 1) / 2;
+        struct pairing pairing = {.count = pixels->count, .all = all <= options->pairs};
+        pairing.pairs = pairing.all ? all : options->pairs;
+        rng_init(&pairing.rng, RNG_MT19937, options->seed);
+        status = measure_pairs(out, pixels, &planes, &pairing, options->watch, err);
     }
     memory_free(planes.block);
     return status;

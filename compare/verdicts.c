@@ -175,22 +175,20 @@ static void judge_copies(struct verdicts *v, const struct measures *m)
     const bool varied = 2 * value(m, MEASURE_DISTINCT) > (double)m->count;
     const int64_t same = by_pixels ? same_pixels : m->nearest_pixels_distance ? 0 : same_features;
     const int64_t near = by_pixels ? m->copies_pixels : m->copies;
+    const char *set = m->training_name;
     if (same > 0)
-        say(v, VERDICT_FAULT, measure, "copies its training set: %lld of %lld pictures are training pictures",
-            (long long)same, n);
+        say(v, VERDICT_FAULT, measure, "copies %s: %lld of %lld pictures are pictures of it", set, (long long)same, n);
     else if (beyond_chance(near, m->count, COPYING_SHARE) && !m->figure[measure].caution[0])
         say(v, VERDICT_FAULT, measure,
-            "copies its training set: %lld of %lld pictures are nearer to a training picture than 99%% of those are "
-            "to each other",
+            "copies %s: %lld of %lld pictures are nearer to one of it than 99%% of those are to each other", set,
             (long long)near, n);
     else if (known(m, MEASURE_COPYING_Z) && value(m, MEASURE_COPYING_Z) < -3 && varied)
         say(v, VERDICT_DOUBT, MEASURE_COPYING_Z,
-            "keeps close to its training set: nearer than the training pictures are to each other, by %.1f standard "
-            "deviations",
+            "keeps close to %s: nearer than the pictures of it are to each other, by %.1f standard deviations", set,
             -value(m, MEASURE_COPYING_Z));
     else if (near == 0 && m->count >= FEW)
-        say(v, VERDICT_GOOD, measure, "copies nothing: none of %lld pictures is near to one of %lld training pictures",
-            n, (long long)m->training_count);
+        say(v, VERDICT_GOOD, measure, "copies nothing: none of %lld pictures is near to one of %lld of %s", n,
+            (long long)m->training_count, set);
 }
 
 /* ---- how far to trust it ---- */

@@ -115,6 +115,7 @@ static enum status take(struct laboratory *lab, struct entrant *entrant, struct 
     in.pixels.name = entrant->name;
     if (c->reference.count > 0) {
         in.reference = in.training = picture_set_features(&c->reference);
+        in.training.name = "the reference"; /* nobody says whether the model has learnt from it */
         if (c->reference.side_x == entrant->width && c->reference.side_y == entrant->height)
             in.training_pixels = picture_set_pixels(&c->reference);
     }

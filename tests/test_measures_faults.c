@@ -77,7 +77,7 @@ static int set_up(void **state)
                                    .reference = {w.real, REAL, WIDTH, "real pictures"},
                                    .prompts = {w.centres, PROMPTS, WIDTH, "prompts"},
                                    .prompt_of = w.prompt_of,
-                                   .training = {w.learnt, REAL, WIDTH, "training pictures"},
+                                   .training = {w.learnt, REAL, WIDTH, NULL},
                                    .pixels = {w.painted_pixels, COUNT, SIDE, SIDE, NULL},
                                    .training_pixels = {w.learnt_pixels, REAL, SIDE, SIDE, NULL},
                                    .seed = 7,
@@ -133,7 +133,8 @@ static void a_good_model_has_none(void **state)
     assert_string_equal(m.figure[MEASURE_COVERAGE].caution,
                         "with 64 pictures against 240 a perfect model would be expected to reach 0.70");
     says(&v, VERDICT_GOOD, MEASURE_DISTINCT, "repeats nothing: 64 distinct of 64");
-    says(&v, VERDICT_GOOD, MEASURE_COPIES, "copies nothing: none of 64 pictures is near to one of 240 training");
+    says(&v, VERDICT_GOOD, MEASURE_COPIES,
+         "copies nothing: none of 64 pictures is near to one of 240 of its training set");
     says(&v, VERDICT_GOOD, MEASURE_KID, "KID cannot tell it from the reference");
     says(&v, VERDICT_GOOD, MEASURE_PROMPT_RANK1, "follows its prompts: ");
     assert_true(m.figure[MEASURE_SUPPORT].bound);
@@ -212,8 +213,12 @@ static void copies_of_training_pictures(void **state)
         memcpy(w.painted_pixels + i * PIXELS, w.learnt_pixels + 18 * i * PIXELS, PIXELS);
     }
     take(&m, &v);
-    says(&v, VERDICT_FAULT, MEASURE_COPIES_PIXELS, "copies its training set: 12 of 64 pictures are training pictures");
+    says(&v, VERDICT_FAULT, MEASURE_COPIES_PIXELS, "copies its training set: 12 of 64 pictures are pictures of it");
     assert_int_equal(count_kind(&v, VERDICT_FAULT), 1);
+    measures_clear(&m);
+    w.in.training.name = "the reference";
+    take(&m, &v);
+    says(&v, VERDICT_FAULT, MEASURE_COPIES_PIXELS, "copies the reference: 12 of 64 pictures are pictures of it");
     assert_int_equal(m.copies, 12);
     assert_int_equal(m.copies_pixels, 12);
     assert_true(m.figure[MEASURE_COPIES].value == 12.0 / 64);
@@ -414,6 +419,7 @@ static void bad_input(void **state)
     w.in.prompts.width = WIDTH - 1;
     refused("the model has features 24 wide and prompts 23; they must come from one network");
     w.learnt[5 * WIDTH + 2] = NAN;
+    w.in.training.name = "training pictures";
     refused("training pictures: feature 3 of number 6 is nan; all must be finite");
     for (int j = 0; j < WIDTH; j++) w.real[WIDTH + j] *= 3;
     refused("real pictures: number 2 has length 3; directions, of length 1, are needed");
