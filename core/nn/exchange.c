@@ -31,16 +31,19 @@ struct exchange {
     int32_t came_to[MOST_RANKS]; /* the status of each; here, so that nobody fails while the others wait for him */
 };
 
-/* What mpirun and its kin leave behind for the processes that they start. A process that nobody started so does not
- * look for others: MPI would take it a second, and other programs, to find out that it is alone. */
+static bool says_several(const char *variable)
+{
+    const char *text = getenv(variable);
+    return text && strtol(text, NULL, 10) > 1;
+}
+
+/* What mpirun and its kin leave behind for the processes that they start; Slurm's count alone does not mean that they
+ * can meet. A process that nobody started so does not look for others: MPI would take it a second, and other programs,
+ * to find out that it is alone. */
 static bool is_one_of_several(void)
 {
-    static const char *const counts[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        const char *text = getenv(counts[i]);
-        if (text) return strtol(text, NULL, 10) > 1;
-    }
-    return false;
+    return says_several("OMPI_COMM_WORLD_SIZE") || says_several("PMI_SIZE") || says_several("MV2_COMM_WORLD_SIZE") ||
+           (getenv("PMIX_RANK") && says_several("SLURM_STEP_NUM_TASKS"));
 }
 
 static enum status open_link(struct exchange *x, struct error *err)
