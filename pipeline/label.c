@@ -39,7 +39,7 @@ static const char *const ascii[] = {
     "0333",
     "0606",
     "0640",
-    "103041453616050110",
+    "102031352616050110",
     "011016 0626",
     "01103041420646",
     "004022324345361605",
@@ -366,7 +366,7 @@ double label_width(const char *text, size_t bytes, double size)
         at += next_letter(text + at, bytes - at, &letter);
         width += advance(letter);
     }
-    return width > 0 ? (width - SPACE_AFTER) * size / 6 : 0;
+    return width > 0 ? (width - 1) * size / 6 : 0; /* one unit at least is space after the last */
 }
 
 void label_draw(struct image *image, const char *text, struct label where)
