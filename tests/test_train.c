@@ -195,10 +195,10 @@ static void test_begun_with_openclip(void **state)
 #define LONG "--steps 24 --log-every 1 --save-every 3 --sheet-every 0 "
 
 /* Reads so many records of a running training and sends it a signal; false if it had ended before. */
-static bool interrupt(const char *words, int records, int signal_number, int *status)
+static bool interrupt(const char *command, const char *words, int records, int signal_number, int *status)
 {
     char line[1024];
-    snprintf(line, sizeof line, TRAIN_DIFFUSION "%s", words);
+    snprintf(line, sizeof line, "%s%s", command, words);
     const struct running r = command_start(scratch.folder, line);
     FILE *output = fdopen(r.output, "r");
     assert_non_null(output);
@@ -222,7 +222,8 @@ static void test_killed(void **state)
     int status;
     run_well(LONG "--out whole/m.safetensors");
     for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
-        const bool killed = interrupt(LONG "--resume --out killed/m.safetensors", lives[i], SIGKILL, &status);
+        const bool killed =
+            interrupt(TRAIN_DIFFUSION, LONG "--resume --out killed/m.safetensors", lives[i], SIGKILL, &status);
         assert_true(killed && WIFSIGNALED(status));
     }
     run_well(LONG "--resume --out killed/m.safetensors");
@@ -235,11 +236,54 @@ static void test_stopped(void **state)
 {
     (void)state;
     int status;
-    assert_true(interrupt(LONG "--out stopped/m.safetensors", 5, SIGINT, &status));
+    assert_true(interrupt(TRAIN_DIFFUSION, LONG "--out stopped/m.safetensors", 5, SIGINT, &status));
     assert_int_equal(WEXITSTATUS(status), 130);
-    assert_true(interrupt("--resume --out stopped/m.safetensors", 4, SIGINT, &status)); /* settings are remembered */
+    assert_true(interrupt(TRAIN_DIFFUSION, "--resume --out stopped/m.safetensors", 4, SIGINT,
+                          &status)); /* settings are remembered */
     run_well("--resume --out stopped/m.safetensors");
     assert_true(same_files("whole/m.state.safetensors", "stopped/m.state.safetensors"));
+}
+
+/* The other families keep what they need as well. */
+static void test_killed_families(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *config, *command;
+    } families[] = {
+        {"vae", "{\"vae\": {\"channels\": 8, \"multipliers\": [1, 2], \"groups\": 4}}",
+         "train vae --size 16 --batch 3 "},
+        {"gan", "{\"gan\": {\"width\": 4, \"latent\": 8, \"noise\": 0.1}}", "train gan --size 28 --batch 4 "},
+        {"clip",
+         "{\"image\": {\"patch\": 8, \"width\": 16, \"layers\": 1, \"heads\": 2, \"projection\": 8},"
+         " \"text\": {\"merges\": 20, \"length\": 8, \"width\": 16, \"layers\": 1, \"heads\": 2}}",
+         "train clip --size 16 --batch 5 --flip "},
+    };
+    static const int lives[] = {4, 3, 4};
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        char name[64], command[256], words[512], whole[64], killed[64];
+        snprintf(name, sizeof name, "%s.json", families[f].name);
+        file_save(scratch_path(&scratch, name), families[f].config, strlen(families[f].config));
+        snprintf(command, sizeof command,
+                 "%s--data pictures --config %s --threads 2 --json --steps 8 --log-every 1 --save-every 2 "
+                 "--sheet-every 0 ",
+                 families[f].command, name);
+        snprintf(words, sizeof words, "%s--out whole/%s.safetensors", command, families[f].name);
+        struct outcome o = command_run(scratch.folder, words, NULL);
+        if (o.status != 0) fail_msg("%s: %s", words, o.err);
+        outcome_clear(&o);
+        int status;
+        snprintf(words, sizeof words, "--resume --out killed/%s.safetensors", families[f].name);
+        for (size_t i = 0; i < sizeof lives / sizeof *lives; i++)
+            (void)interrupt(command, words, lives[i], SIGKILL, &status);
+        snprintf(words, sizeof words, "%s--resume --out killed/%s.safetensors", command, families[f].name);
+        o = command_run(scratch.folder, words, NULL);
+        if (o.status != 0) fail_msg("%s: %s", words, o.err);
+        outcome_clear(&o);
+        snprintf(whole, sizeof whole, "whole/%s.safetensors", families[f].name);
+        snprintf(killed, sizeof killed, "killed/%s.safetensors", families[f].name);
+        if (!same_files(whole, killed)) fail_msg("%s: killed and resumed, it is another", families[f].name);
+    }
 }
 
 static void test_earlier_training_is_kept(void **state)
@@ -417,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_begun_with_a_model),
         cmocka_unit_test(test_begun_with_openclip),
         cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_killed_families),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_earlier_training_is_kept),
         cmocka_unit_test(test_not_finite),
