@@ -234,6 +234,44 @@ static void retrieval_refusals(void **state)
     limn_clip_close(clip);
 }
 
+/* ---- the pair that comes with limn ---- */
+
+/* A disc on white. */
+static struct limn_image make_disc(const uint8_t colour[3])
+{
+    enum { SIDE = 96, RADIUS = 40 };
+    struct limn_image image = {.width = SIDE, .height = SIDE, .channels = 3, .pixels = memory_alloc(SIDE * SIDE * 3)};
+    assert_non_null(image.pixels);
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        const int x = i % SIDE - SIDE / 2, y = i / SIDE - SIDE / 2;
+        for (int c = 0; c < 3; c++)
+            image.pixels[3 * i + c] = x * x + y * y < RADIUS * RADIUS ? colour[c] : (uint8_t)255;
+    }
+    return image;
+}
+
+static void shipped_pair(void **state)
+{
+    (void)state;
+    static const uint8_t colours[][3] = {{230, 40, 40}, {40, 80, 230}};
+    static const char *const words[][2] = {{"red circle", "blue circle"}, {"빨간 원", "파란 원"}};
+    struct limn_error error = {0};
+    struct limn_clip *clip = NULL;
+    const struct limn_clip_options options = {.path = SOURCE_DIR "/samples/emoji/clip.safetensors"};
+    if (limn_clip_open(&clip, &options, &error) != LIMN_OK) fail_msg("%s", error.text);
+    for (int colour = 0; colour < 2; colour++) {
+        struct limn_image image = make_disc(colours[colour]);
+        for (int language = 0; language < 2; language++) {
+            struct limn_score got[2];
+            const struct limn_score_request request = {.image = &image, .texts = words[language], .count = 2};
+            if (limn_clip_score(clip, &request, got, &error) != LIMN_OK) fail_msg("%s", error.text);
+            assert_true(got[colour].probability > 0.9f);
+        }
+        limn_image_clear(&image);
+    }
+    limn_clip_close(clip);
+}
+
 /* ---- the program ---- */
 
 static struct outcome run(const char *words)
@@ -301,9 +339,9 @@ static void program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores),    cmocka_unit_test(refusals),
-        cmocka_unit_test(retrieval), cmocka_unit_test(retrieval_refusals),
-        cmocka_unit_test(program),
+        cmocka_unit_test(scores),       cmocka_unit_test(refusals),
+        cmocka_unit_test(retrieval),    cmocka_unit_test(retrieval_refusals),
+        cmocka_unit_test(shipped_pair), cmocka_unit_test(program),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
