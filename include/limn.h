@@ -113,6 +113,7 @@ struct limn_model_options {
     const char *path;               /* a checkpoint file or a diffusers folder; NULL: the pack that comes with limn */
     const char *vae;                /* a file whose VAE is used instead of the model's own; NULL: none */
     const char *prediction;         /* "eps", "v" or "x0": what the U-Net predicts; NULL: as the file says */
+    const char *device;             /* "cpu", "vulkan", "vulkan:1", "vulkan:part of a name"; NULL: the CPU */
     int threads;                    /* 1..256; 0: one for each processor */
     uint64_t max_memory;            /* bytes, weights included; 0: no limit */
     const struct limn_watch *watch; /* borrowed for the call; may be NULL */

@@ -260,6 +260,12 @@ static enum status check_options(const struct limn_model_options *options, struc
     return STATUS_OK;
 }
 
+static enum status open_backend(struct limn_model *model, const struct limn_model_options *options, struct error *err)
+{
+    const struct backend_options chosen = {.threads = options->threads};
+    return backend_open(&model->backend, options->device ? options->device : "cpu", &chosen, err);
+}
+
 /* A GAN has none of a diffusion model's parts but, maybe, the text encoder. */
 static enum status open_gan(struct limn_model *model, const struct limn_model_options *options, struct error *err)
 {
@@ -267,8 +273,7 @@ static enum status open_gan(struct limn_model *model, const struct limn_model_op
         return fail(err, STATUS_ARGUMENT, "%s: a GAN has no use for a %s", model->path,
                     options->vae ? "VAE" : "prediction");
     enum status status = pack_present(model->checkpoint) ? pack_read(&model->pack, model->checkpoint, err) : STATUS_OK;
-    if (status == STATUS_OK)
-        status = backend_open(&model->backend, "cpu", &(struct backend_options){.threads = options->threads}, err);
+    if (status == STATUS_OK) status = open_backend(model, options, err);
     if (status == STATUS_OK) status = params_create(&model->params, model->backend, err);
     return status == STATUS_OK ? gan_model_open(model, err) : status;
 }
@@ -293,8 +298,7 @@ static enum status open_model(struct limn_model *model, const struct limn_model_
     if (status == STATUS_OK) status = detect_networks(model, err);
     if (status == STATUS_OK) status = make_schedule(model, options->prediction, options->watch, err);
     if (status == STATUS_OK) status = check_memory(model, err);
-    if (status == STATUS_OK)
-        status = backend_open(&model->backend, "cpu", &(struct backend_options){.threads = options->threads}, err);
+    if (status == STATUS_OK) status = open_backend(model, options, err);
     if (status == STATUS_OK) status = params_create(&model->params, model->backend, err);
     if (status == STATUS_OK) status = open_text(model, err);
     if (status == STATUS_OK) status = watch_check(options->watch, err);

@@ -23,10 +23,14 @@ enum status backend_open(struct backend **out, const char *name, const struct ba
 {
     static const struct backend_options defaults = {0};
     *out = NULL;
+    struct backend_options chosen = options ? *options : defaults;
+    const size_t length = strcspn(name, ":");
+    if (name[length] == ':') chosen.device = name + length + 1;
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (strcmp(backends[i].name, name) == 0) return backends[i].open(out, options ? options : &defaults, err);
+        if (strlen(backends[i].name) == length && strncmp(backends[i].name, name, length) == 0)
+            return backends[i].open(out, &chosen, err);
 #define X(name) " " #name
-    return fail(err, STATUS_ARGUMENT, "there is no backend '%s'; there are:" BACKEND_MAP(X), name);
+    return fail(err, STATUS_ARGUMENT, "there is no backend '%.80s'; there are:" BACKEND_MAP(X), name);
 #undef X
 }
 

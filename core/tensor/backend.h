@@ -76,8 +76,8 @@ bool backend_takes(const struct node *node);
 BACKEND_MAP(X)
 #undef X
 
-/* name: "cpu", "vulkan"; options: NULL for the defaults. The caller closes it with (*out)->f->close(*out) after
- * everything that lives in it. */
+/* name: "cpu", "vulkan", or "vulkan:" and what options->device takes; options: NULL for the defaults. The caller closes
+ * it with (*out)->f->close(*out) after everything that lives in it. */
 MUST_CHECK enum status backend_open(struct backend **out, const char *name, const struct backend_options *options,
                                     struct error *err);
 
