@@ -32,7 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRAIN_STEPS = 1000, CONCEPTS_MOST = 500, PATCHES_A_SIDE = 4, PATCHES = 16, SHEET_PROMPTS = 16 };
+enum { TRAIN_STEPS = 1000, PATCHES_A_SIDE = 4, PATCHES = 16, SHEET_PROMPTS = 16 };
 
 /* What the configuration may say. */
 struct shapes {
@@ -546,23 +546,6 @@ static enum status step(struct training *t, struct error *err)
 
 /* ---- the result ---- */
 
-/* What the pack says that it knows: its classes, or its shortest captions. */
-static json_t *concepts(const struct training *t)
-{
-    json_t *list = json_array(), *seen = json_object();
-    const int classes = dataset_classes(t->data);
-    for (int i = 0; i < classes && i < CONCEPTS_MOST; i++)
-        json_array_append_new(list, json_string(dataset_class_name(t->data, i)));
-    for (int64_t i = 0; classes == 0 && i < dataset_count(t->data) && json_array_size(list) < CONCEPTS_MOST; i++) {
-        const char *caption = dataset_captions(t->data, i) > 0 ? dataset_caption(t->data, i, 0) : "";
-        if (caption[0] == '\0' || strlen(caption) > 64 || json_object_get(seen, caption)) continue;
-        json_object_set_new(seen, caption, json_true());
-        json_array_append_new(list, json_string(caption));
-    }
-    json_decref(seen);
-    return list;
-}
-
 static char *describe(const struct training *t, const struct diffusion *d)
 {
     char name[128];
@@ -578,7 +561,7 @@ static char *describe(const struct training *t, const struct diffusion *d)
         prediction_name(t->settings.prediction), "schedule", "kind", "cosine", "steps", TRAIN_STEPS, "zero_snr", 0,
         "unet", unet, "vae", "groups", d->vae.groups, "text", "heads", d->tower.blocks.heads, "activation",
         d->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu", "defaults", "steps", 25, "cfg", 3.5,
-        "sampler", "ddim", "concepts", concepts(t), "training_steps", (json_int_t)t->step);
+        "sampler", "ddim", "concepts", training_text_concepts(t), "training_steps", (json_int_t)t->step);
     json_object_update(root, d->pack);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
@@ -590,7 +573,7 @@ static enum status save(struct training *t, const char *path, struct error *err)
     const struct diffusion *d = t->family_state;
     struct training_result *result = NULL;
     char *text = describe(t, d);
-    enum status status = text ? STATUS_OK : fail_no_memory(err, "a pack's description", CONCEPTS_MOST);
+    enum status status = text ? STATUS_OK : fail_no_memory(err, "a pack's description", sizeof *d);
     if (status == STATUS_OK) status = training_result_create(&result, t, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->text_trainer, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->unet_trainer, err);

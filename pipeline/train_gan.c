@@ -23,7 +23,7 @@
 #include "gan/detect.h"
 #include "pipeline/api.h"
 #include "pipeline/kind.h"
-#include "pipeline/pack.h"
+#include "pipeline/model.h"
 #include "pipeline/training_text.h"
 
 #include <math.h>
@@ -54,6 +54,7 @@ struct gan_training {
     float *sheet;                                                  /* pictures of a sheet */
     float *running, *standing; /* discriminator's and generator's means and variances, norm after norm */
     float *received;           /* as many numbers as the widest norm has */
+    struct text_config tower;  /* of --init, which captions are read by */
     struct training_text captions;
     float *embeddings; /* owned; [captions + 1, text width] */
 };
@@ -263,9 +264,9 @@ static void start_statistics(const struct training *t, const struct gan_config *
 /* ---- captions ---- */
 
 /* The tower's state at each caption's end: what painting calls the pooled embedding. */
-static enum status embed_captions(struct training *t, struct gan_training *n, const struct text_config *tower,
-                                  struct error *err)
+static enum status embed_captions(struct training *t, struct gan_training *n, struct error *err)
 {
+    const struct text_config *tower = &n->tower;
     const int64_t rows = n->captions.captions + 1, width = tower->width, length = tower->length;
     struct graph g = {0};
     struct params *params = NULL;
@@ -299,7 +300,6 @@ static enum status embed_captions(struct training *t, struct gan_training *n, co
 /* *width: of the texts that the networks are to follow; 0: none. */
 static enum status open_captions(struct training *t, struct gan_training *n, int *width, struct error *err)
 {
-    struct text_config tower;
     *width = 0;
     if (!t->init || !text_present(t->init)) {
         if (dataset_captions(t->data, 0) > 0)
@@ -307,13 +307,13 @@ static enum status open_captions(struct training *t, struct gan_training *n, int
                                  "model with a text encoder");
         return STATUS_OK;
     }
-    enum status status = text_config_detect(&tower, t->init, err);
-    if (status == STATUS_OK) status = training_text_open(&n->captions, t, tower.length, 0, err);
-    if (status == STATUS_OK && n->captions.vocabulary > tower.vocabulary)
+    enum status status = text_config_detect(&n->tower, t->init, err);
+    if (status == STATUS_OK) status = training_text_open(&n->captions, t, n->tower.length, 0, err);
+    if (status == STATUS_OK && n->captions.vocabulary > n->tower.vocabulary)
         status = fail(err, STATUS_FORMAT, "the text encoder has states for %d tokens, but its tokenizer makes %d",
-                      tower.vocabulary, n->captions.vocabulary);
-    if (status == STATUS_OK) status = embed_captions(t, n, &tower, err);
-    *width = tower.width;
+                      n->tower.vocabulary, n->captions.vocabulary);
+    if (status == STATUS_OK) status = embed_captions(t, n, err);
+    *width = n->tower.width;
     return status;
 }
 
@@ -540,15 +540,33 @@ static enum status find_standing(struct training *t, struct gan_training *n, str
     return status == STATUS_OK ? back : status;
 }
 
-/* A conditional GAN is a pack: the text tower comes from --init, and so does what the pack says of it. */
-static enum status add_text(struct training_result *result, const struct training *t, struct error *err)
+/* What no tensor tells of a pack, in a block that the caller frees with memory_free. */
+static enum status describe(const struct training *t, const struct gan_training *n, char **out, struct error *err)
 {
-    static const char *const keys[] = {"limn.pack", "limn.merges"};
-    enum status status = training_result_copy(result, t->init, "cond_stage_model.", err);
-    for (int i = 0; i < 2 && status == STATUS_OK; i++) {
-        const char *text = checkpoint_metadata(t->init, keys[i]);
-        if (text) status = training_result_metadata(result, keys[i], text, err);
-    }
+    char name[128];
+    model_short_name(t->out, name, sizeof name);
+    json_t *json =
+        json_pack("{s:i, s:s, s:{s:i, s:s}, s:o, s:I}", "format", 1, "name", name, "text", "heads",
+                  n->tower.blocks.heads, "activation", n->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu",
+                  "concepts", training_text_concepts(t), "training_steps", (json_int_t)t->step);
+    const size_t size = json_dumpb(json, NULL, 0, JSON_COMPACT);
+    *out = size ? memory_alloc(size + 1) : NULL;
+    if (*out) (void)json_dumpb(json, *out, size, JSON_COMPACT);
+    json_decref(json);
+    return *out ? STATUS_OK : fail_no_memory(err, "a pack's description", size);
+}
+
+/* A conditional GAN is a pack, with the text tower of --init. */
+static enum status add_text(struct training_result *result, const struct training *t, const struct gan_training *n,
+                            struct error *err)
+{
+    char *pack = NULL;
+    const char *merges = checkpoint_metadata(t->init, "limn.merges");
+    enum status status = describe(t, n, &pack, err);
+    if (status == STATUS_OK) status = training_result_copy(result, t->init, "cond_stage_model.", err);
+    if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", pack, err);
+    if (status == STATUS_OK && merges) status = training_result_metadata(result, "limn.merges", merges, err);
+    memory_free(pack);
     return status;
 }
 
@@ -565,7 +583,7 @@ static enum status save(struct training *t, const char *path, struct error *err)
     if (status == STATUS_OK) status = add_statistics(result, &n->generator, n->standing, err);
     if (status == STATUS_OK) status = add_statistics(result, &n->discriminator, n->running, err);
     if (status == STATUS_OK) status = training_result_metadata(result, "limn.gan", text, err);
-    if (status == STATUS_OK && n->generator.text_width) status = add_text(result, t, err);
+    if (status == STATUS_OK && n->generator.text_width) status = add_text(result, t, n, err);
     if (status == STATUS_OK) status = training_result_write(result, path, err);
     training_result_destroy(result);
     memory_free(text);

@@ -9,6 +9,24 @@
 
 #include <string.h>
 
+enum { CONCEPTS_MOST = 500, CONCEPT_BYTES = 64 };
+
+json_t *training_text_concepts(const struct training *t)
+{
+    json_t *list = json_array(), *seen = json_object();
+    const int classes = dataset_classes(t->data);
+    for (int i = 0; i < classes && i < CONCEPTS_MOST; i++)
+        json_array_append_new(list, json_string(dataset_class_name(t->data, i)));
+    for (int64_t i = 0; classes == 0 && i < dataset_count(t->data) && json_array_size(list) < CONCEPTS_MOST; i++) {
+        const char *caption = dataset_captions(t->data, i) > 0 ? dataset_caption(t->data, i, 0) : "";
+        if (caption[0] == '\0' || strlen(caption) > CONCEPT_BYTES || json_object_get(seen, caption)) continue;
+        json_object_set_new(seen, caption, json_true());
+        json_array_append_new(list, json_string(caption));
+    }
+    json_decref(seen);
+    return list;
+}
+
 void training_text_close(struct training_text *text)
 {
     tokenizer_destroy(text->tokenizer);

@@ -30,4 +30,8 @@ void training_text_close(struct training_text *text);
 int64_t training_text_row(const struct training_text *text, const struct training *t, int64_t item);
 const int32_t *training_text_ids(const struct training_text *text, int64_t row);
 
+/* What a pack says that it knows, a JSON array of texts: the data set's classes, or its shorter captions. The caller's;
+ * NULL for want of memory. */
+json_t *training_text_concepts(const struct training *t);
+
 #endif

@@ -260,8 +260,8 @@ static void test_info(void **state)
     struct limn_error error = {0};
     must(limn_info_read(&info, f->pack, &error), &error);
     assert_string_equal(info.kind, "gan");
-    assert_string_equal(info.name, "tiny");
-    assert_string_equal(info.concepts[0], "apple");
+    assert_string_equal(info.name, "pack");
+    assert_string_equal(info.concepts[0], "a cat face");
     assert_int_equal(info.width, SIDE);
     assert_null(info.missing);
     assert_null(info.prediction);
