@@ -32,7 +32,8 @@
 
 struct dataset;
 
-enum { DATASET_CAPTION_BYTES = 65536 }; /* most text of one picture, alternatives together */
+/* Most text of one picture, alternatives together, and most alternatives. */
+enum { DATASET_CAPTION_BYTES = 65536, DATASET_ALTERNATIVES = 1024 };
 
 struct dataset_options {
     int width, height;

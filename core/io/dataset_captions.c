@@ -12,7 +12,7 @@ static bool is_space(char c)
 const char *captions_add(struct captions *captions, const char *text, size_t size, struct error *err)
 {
     static const char mark[] = "\xef\xbb\xbf"; /* what some editors begin UTF-8 files with */
-    _Static_assert(DATASET_CAPTION_BYTES == 65536, "the sentence below says so");
+    _Static_assert(DATASET_CAPTION_BYTES == 65536 && DATASET_ALTERNATIVES == 1024, "the sentences below say so");
     if (size > DATASET_CAPTION_BYTES - captions->seen) return "is longer than the 65536 bytes that are allowed";
     captions->seen += size;
     if (memchr(text, '\0', size) || !utf8_valid(text, size)) return "is not valid UTF-8 text";
@@ -24,6 +24,7 @@ const char *captions_add(struct captions *captions, const char *text, size_t siz
         while (first < last && is_space(text[first])) first++;
         while (last > first && is_space(text[last - 1])) last--;
         if (last == first) continue;
+        if (captions->count == DATASET_ALTERNATIVES) return "has more than the 1024 lines that are allowed";
         if (!bytes_append(&captions->text, text + first, last - first) || !bytes_append(&captions->text, "", 1)) {
             (void)fail_no_memory(err, "a caption", size);
             return NULL;
