@@ -342,7 +342,7 @@ static void test_not_ready(void **state)
     struct backend *cpu = NULL;
     struct exec *exec = NULL;
     assert_int_equal(backend_open(&cpu, "abacus", NULL, &err), STATUS_ARGUMENT);
-    assert_string_equal(err.text, "there is no backend 'abacus'; there are: cpu");
+    assert_non_null(strstr(err.text, "there is no backend 'abacus'; there are: cpu"));
     error_clear(&err);
     assert_int_equal(backend_open(&cpu, "cpu", &(struct backend_options){.threads = -3}, &err), STATUS_ARGUMENT);
     assert_null(cpu);

@@ -296,6 +296,92 @@ static void test_limits(void **state)
     for (int i = 0; i < 3; i++) graph_clear(&g[i]);
 }
 
+static struct node *input(struct graph *g, const char *name, struct shape shape)
+{
+    return graph_input(g, name, DTYPE_F32, shape);
+}
+
+/* The largest things that Stable Diffusion and its training come to, and beyond. */
+static void build_large(struct graph *g)
+{
+    const struct conv same = {.stride = 1, .pad = PAD(1)};
+    struct node *pixels = input(g, "pixels", SHAPE(1, 512, 512, 128)), *q = input(g, "q", SHAPE(2, 4096, 320));
+    struct node *wide = input(g, "wide", SHAPE(1, 4096, 512)), *long_q = input(g, "long", SHAPE(1, 16384, 320));
+    struct node *many = input(g, "many", SHAPE(16, 64, 64, 320)), *rows = input(g, "rows", SHAPE(65536, 320));
+    graph_conv2d(g, input(g, "deep", SHAPE(2, 16, 16, 2560)), input(g, "w", SHAPE(1280, 3, 3, 2560)), NULL, same);
+    graph_conv2d(g, pixels, input(g, "w3", SHAPE(3, 3, 3, 128)), NULL, same);
+    graph_conv2d_transpose(g, input(g, "little", SHAPE(1, 64, 64, 1280)), input(g, "wt", SHAPE(1280, 4, 4, 320)), NULL,
+                           (struct conv){.stride = 2});
+    graph_conv2d_weight(g, many, many, 3, 3, same);
+    graph_attention(g, q, q, q, (struct attention){.heads = 8});
+    graph_attention(g, wide, wide, wide, (struct attention){.heads = 1});
+    graph_attention(g, long_q, long_q, long_q, (struct attention){.heads = 8});
+    graph_linear(g, rows, input(g, "lw", SHAPE(320, 320)), NULL);
+    graph_linear(g, input(g, "x", SHAPE(1, 100000)), input(g, "xw", SHAPE(7, 100000)), NULL);
+    graph_matmul(g, rows, rows, true, false);
+    graph_group_norm(g, pixels, NULL, NULL, (struct norm){.groups = 32, .eps = 1e-5f});
+    graph_norm_gradient(g, pixels, pixels, (struct norm){.groups = 32, .eps = 1e-5f});
+    graph_softmax(g, pixels, 1);
+    for (unsigned axes = 1; axes < 16; axes++) graph_reduce(g, REDUCE_SUM, pixels, axes);
+    graph_scatter(g, graph_input(g, "ids", DTYPE_I32, SHAPE(1, 90000)), input(g, "table", SHAPE(1, 90000, 16)), 1000);
+}
+
+/* Mesa's software device of Debian 12 stops loops without a word; no kernel may come to that, whatever the shape. */
+static void test_loops(void **state)
+{
+    struct fixture *f = *state;
+    const struct vk_caps *caps = &vulkan_backend_context(f->vulkan)->device->caps;
+    if (caps->class != VK_CLASS_CPU) skip();
+    assert_int_equal(caps->loop_limit, 65000);
+    struct graph g = {0};
+    build_large(&g);
+    if (g.error.status != STATUS_OK) fail_msg("%s", g.error.text);
+    for (int i = 0; i < g.count; i++)
+        for (int simple = 0; simple < 2 && g.nodes[i]->op != OP_INPUT; simple++) {
+            static struct vk_job job;
+            char reason[BACKEND_REASON_BYTES];
+            const struct vk_choice choice = {.simple_only = simple};
+            if (!vk_kernel_find(caps, g.nodes[i], &choice, &job, reason, sizeof reason))
+                fail_msg("%s: %s", op_name(g.nodes[i]->op), reason);
+            for (int k = 0; k < job.count; k++) assert_true(job.dispatches[k].loops < caps->loop_limit);
+        }
+    graph_clear(&g);
+}
+
+/* Sums that are longer than a loop may be, and so are cut into parts. */
+static void test_long_sums(void **state)
+{
+    enum { LENGTH = 70000, ROWS = 3, COLUMNS = 5 };
+    struct fixture *f = *state;
+    struct error err = {0};
+    float *x = test_malloc((ROWS + COLUMNS) * LENGTH * sizeof *x), y[2][2][ROWS * COLUMNS];
+    for (int i = 0; i < (ROWS + COLUMNS) * LENGTH; i++) x[i] = draw("x", i);
+    const struct vk_choice before = vulkan_backend_context(f->vulkan)->choice;
+    vulkan_backend_context(f->vulkan)->choice.simple_only = true;
+    for (int i = 0; i < 2; i++) {
+        struct graph g = {0};
+        struct exec *exec;
+        struct node *a = input(&g, "a", SHAPE(ROWS, LENGTH)), *b = input(&g, "b", SHAPE(COLUMNS, LENGTH));
+        struct node *linear = graph_unary(&g, graph_linear(&g, a, b, constant(&g, "c", SHAPE(COLUMNS))), UNARY_SILU);
+        graph_output(&g, "linear", graph_add(&g, linear, constant(&g, "r", SHAPE(ROWS, COLUMNS))));
+        graph_output(&g, "matmul", graph_matmul(&g, a, b, false, true));
+        must(exec_create(&exec, &g, i ? f->vulkan : f->cpu, 0, &err), &err);
+        must(exec_write(exec, "a", x, &err), &err);
+        must(exec_write(exec, "b", x + ROWS * LENGTH, &err), &err);
+        must(exec_run(exec, &err), &err);
+        must(exec_read(exec, "linear", y[i][0], &err), &err);
+        must(exec_read(exec, "matmul", y[i][1], &err), &err);
+        exec_destroy(exec);
+        graph_clear(&g);
+    }
+    vulkan_backend_context(f->vulkan)->choice = before;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < ROWS * COLUMNS; i++)
+            if (!(fabsf(y[0][k][i] - y[1][k][i]) <= 1e-2f))
+                fail_msg("sum %d is %.8g and on the CPU %.8g", i, (double)y[1][k][i], (double)y[0][k][i]);
+    test_free(x);
+}
+
 static void test_choice_of_device(void **state)
 {
     (void)state;
@@ -376,6 +462,8 @@ int main(void)
         cmocka_unit_test_prestate(test_two_plans_in_one_arena, &f),
         cmocka_unit_test_prestate(test_bad_ids, &f),
         cmocka_unit_test_prestate(test_limits, &f),
+        cmocka_unit_test_prestate(test_loops, &f),
+        cmocka_unit_test_prestate(test_long_sums, &f),
         cmocka_unit_test_prestate(test_choice_of_device, &f),
         cmocka_unit_test_prestate(test_times, &f),
     };
