@@ -61,6 +61,9 @@ static void judge_repeats(struct verdicts *v, const struct measures *m)
         say(v, fault(m), MEASURE_DISTINCT,
             "paints one picture for a prompt, whatever the seed: %lld distinct of %lld for %lld prompts", distinct, n,
             asked);
+    else if (asked > 1 && 2 * distinct <= n)
+        say(v, VERDICT_DOUBT, MEASURE_DISTINCT, "changes little with the seed: %lld distinct of %lld for %lld prompts",
+            distinct, n, asked);
     else if (2 * distinct <= n)
         say(v, fault(m), MEASURE_DISTINCT, "paints few pictures over and over: %lld distinct of %lld", distinct, n);
     else if (10 * distinct < 9 * n)
@@ -69,8 +72,8 @@ static void judge_repeats(struct verdicts *v, const struct measures *m)
         say(v, VERDICT_GOOD, MEASURE_DISTINCT, "repeats nothing: %lld distinct of %lld", distinct, n);
     if (m->duplicate_pairs >= 10 && value(m, MEASURE_SUPPORT) < 10 * (double)n)
         say(v, VERDICT_DOUBT, MEASURE_SUPPORT,
-            "seems to know about %.3g different pictures, going by %lld pairs that are the same (birthday paradox)",
-            value(m, MEASURE_SUPPORT), (long long)m->duplicate_pairs);
+            "seems to know about %.3g different pictures%s, going by %lld pairs that are the same (birthday paradox)",
+            value(m, MEASURE_SUPPORT), asked > 1 ? " for these prompts" : "", (long long)m->duplicate_pairs);
 }
 
 static void judge_diversity(struct verdicts *v, const struct measures *m)
@@ -86,22 +89,43 @@ static void judge_diversity(struct verdicts *v, const struct measures *m)
 
 /* ---- against the reference ---- */
 
+/* Who is asked for a few things cannot paint all that the reference shows, which is no fault then. */
+static void judge_reach(struct verdicts *v, const struct measures *m)
+{
+    const enum verdict_kind grave = m->prompts_asked > 0 ? VERDICT_DOUBT : fault(m);
+    const double recall = value(m, MEASURE_RECALL), coverage = value(m, MEASURE_COVERAGE);
+    const double reach = ideal(m, MEASURE_COVERAGE);
+    char asked[64] = "";
+    if (m->prompts_asked > 0)
+        snprintf(asked, sizeof asked, " (%lld prompt%s may ask for less)", (long long)m->prompts_asked,
+                 m->prompts_asked == 1 ? "" : "s");
+    if (coverage < reach / 2)
+        say(v, coverage < reach / 4 ? grave : VERDICT_DOUBT, MEASURE_COVERAGE,
+            "misses most of what the reference has: coverage %.2f, where %.2f can be expected of as many pictures%s",
+            coverage, reach, asked);
+    if (recall < 0.1)
+        say(v, recall < 0.02 ? grave : VERDICT_DOUBT, MEASURE_RECALL,
+            "the reference's pictures do not lie among its own: recall %.2f%s", recall, asked);
+}
+
 static void judge_manifold(struct verdicts *v, const struct measures *m)
 {
     if (!known(m, MEASURE_COVERAGE)) return;
     const double precision = value(m, MEASURE_PRECISION), density = value(m, MEASURE_DENSITY);
-    const double recall = value(m, MEASURE_RECALL), coverage = value(m, MEASURE_COVERAGE);
-    const double reach = ideal(m, MEASURE_COVERAGE);
     if (precision < 0.1 && density < 0.1)
         say(v, fault(m), MEASURE_PRECISION, "its pictures are not like the reference's: precision %.2f, density %.2f",
             precision, density);
-    if (coverage < reach / 2)
-        say(v, coverage < reach / 4 ? fault(m) : VERDICT_DOUBT, MEASURE_COVERAGE,
-            "misses most of what the reference has: coverage %.2f, where %.2f can be expected of as many pictures",
-            coverage, reach);
-    if (recall < 0.1)
-        say(v, recall < 0.02 ? fault(m) : VERDICT_DOUBT, MEASURE_RECALL,
-            "the reference's pictures do not lie among its own: recall %.2f", recall);
+    judge_reach(v, m);
+}
+
+/* Pictures of nothing that the training set has are farther from it than its own are from each other. */
+static void judge_strangeness(struct verdicts *v, const struct measures *m)
+{
+    const double own = value(m, MEASURE_NEAREST), real = ideal(m, MEASURE_NEAREST);
+    if (known(m, MEASURE_COPYING_Z) && value(m, MEASURE_COPYING_Z) > 5 && 2 * own > 3 * real)
+        say(v, fault(m), MEASURE_NEAREST,
+            "its pictures are like none of %s: %.2g from the nearest, while those are %.2g from each other",
+            m->training_name, own, real);
 }
 
 static void judge_distance(struct verdicts *v, const struct measures *m)
@@ -214,6 +238,7 @@ void compare_verdicts(struct verdicts *out, const struct measures *measures)
     judge_repeats(&said, measures);
     judge_diversity(&said, measures);
     judge_manifold(&said, measures);
+    judge_strangeness(&said, measures);
     judge_copies(&said, measures);
     judge_distance(&said, measures);
     judge_prompts(&said, measures);
