@@ -108,7 +108,16 @@ static const char *text_of(const json_t *object, const char *name)
     return text ? text : "";
 }
 
-/* A figure of each of the compared in a line, if all have it. */
+static bool any_caution(const json_t *entrants, const char *group, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(entrants); i++) {
+        const json_t *figure = json_object_get(json_object_get(json_array_get(entrants, i), group), name);
+        if (json_object_get(figure, "caution")) return true;
+    }
+    return false;
+}
+
+/* A figure of each of the compared in a line, if all have it; a star if it is to be taken with caution. */
 static void print_line(const json_t *entrants, const char *title, const char *group, const char *name,
                        const char *member, const char *format, const char *behind)
 {
@@ -120,13 +129,36 @@ static void print_line(const json_t *entrants, const char *title, const char *gr
         if (!json_is_number(value)) return;
         values[i] = json_number_value(value);
     }
-    printf("%-22s", title);
+    char starred[32];
+    snprintf(starred, sizeof starred, "%s%s", title, any_caution(entrants, group, name) ? " *" : "");
+    printf("%-22s", starred);
     for (size_t i = 0; i < count && i < LIMN_MAX_COMPARED; i++) {
         char text[32];
         snprintf(text, sizeof text, format, values[i]);
         printf("%14s", text);
     }
     printf("  %s\n", behind);
+}
+
+/* What the figures are of: without it they say nothing. */
+static void print_basis(const json_t *report)
+{
+    const json_t *entrants = json_object_get(report, "entrants"), *reference = json_object_get(report, "reference");
+    const char *features = text_of(report, "features");
+    printf("%-22s", "pictures");
+    for (size_t i = 0; i < json_array_size(entrants); i++)
+        printf("%14lld", (long long)json_integer_value(json_object_get(json_array_get(entrants, i), "n")));
+    putchar('\n');
+    if (!features[0]) return;
+    printf("* to be taken with caution: the report says why\nfeatures: ");
+    print_clean(stdout, features);
+    printf("; %s\nreference: ", text_of(report, "resize_rule"));
+    if (json_is_object(reference)) {
+        print_clean(stdout, text_of(reference, "path"));
+        printf(", %lld pictures\n", (long long)json_integer_value(json_object_get(reference, "n")));
+    } else {
+        puts("none");
+    }
 }
 
 static void print_table(const json_t *report)
@@ -154,6 +186,7 @@ static void print_table(const json_t *report)
         print_line(entrants, rows[i].title, "measures", rows[i].name, "value", "%.4g", rows[i].behind);
     print_line(entrants, "network evaluations", "cost", "evaluations", NULL, "%.0f", "for a picture");
     print_line(entrants, "GFLOP", "cost", "gflop", NULL, "%.3g", "for a picture");
+    print_basis(report);
     putchar('\n');
 }
 
