@@ -13,20 +13,7 @@
 
 static void put_bytes(struct page *page, const void *bytes, size_t count)
 {
-    if (page->failed) return;
-    if (page->length + count + 1 > page->capacity) {
-        const size_t capacity = 2 * (page->length + count + 1);
-        char *grown = memory_resize(page->text, capacity);
-        if (!grown) {
-            page->failed = true;
-            return;
-        }
-        page->text = grown;
-        page->capacity = capacity;
-    }
-    memcpy(page->text + page->length, bytes, count);
-    page->length += count;
-    page->text[page->length] = '\0';
+    page->failed = page->failed || !bytes_append(&page->text, bytes, count);
 }
 
 void page_put(struct page *page, const char *text)
@@ -98,11 +85,12 @@ void page_picture(struct page *page, const struct image *image, int side, const 
 
 /* ---- files ---- */
 
-static enum status write_text(const struct comparison *c, const char *name, const char *text, struct error *err)
+static enum status write_file(const struct comparison *c, const char *name, const void *bytes, size_t size,
+                              struct error *err)
 {
     char path[MODEL_PATH_BYTES + 32];
     snprintf(path, sizeof path, "%s/%s", c->output, name);
-    return file_write(path, text, strlen(text), err);
+    return file_write(path, bytes, size, err);
 }
 
 static enum status write_grid(const struct comparison *c, struct error *err)
@@ -126,16 +114,16 @@ static enum status write_json(const struct comparison *c, char **out, struct err
     free(dumped); /* library: jansson's own block */
     json_decref(root);
     if (!*out) return fail_no_memory(err, "a report", 1 << 16);
-    return write_text(c, "report.json", *out, err);
+    return write_file(c, "report.json", *out, strlen(*out), err);
 }
 
 static enum status write_page(const struct comparison *c, struct error *err)
 {
     struct page page = {0};
     report_page(&page, c);
-    const enum status status =
-        page.failed ? fail_no_memory(err, "report.html", page.capacity) : write_text(c, "report.html", page.text, err);
-    memory_free(page.text);
+    const enum status status = page.failed ? fail_no_memory(err, "report.html", page.text.capacity)
+                                           : write_file(c, "report.html", page.text.data, page.text.size, err);
+    bytes_clear(&page.text);
     return status;
 }
 

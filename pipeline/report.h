@@ -9,6 +9,7 @@
 #ifndef PIPELINE_REPORT_H
 #define PIPELINE_REPORT_H
 
+#include "core/io/bytes.h"
 #include "pipeline/compare.h"
 
 #include <jansson.h>
@@ -31,8 +32,7 @@ MUST_CHECK enum status report_shot(const struct entrant *entrant, int shot, int 
 
 /* A text that grows; `failed` sticks when there is no memory. */
 struct page {
-    char *text; /* owned; ends with NUL */
-    size_t length, capacity;
+    struct bytes text; /* owned; without a NUL */
     bool failed;
 };
 void page_put(struct page *page, const char *text);

@@ -8,7 +8,7 @@
  *                        +------+    +------+
  */
 #include "core/io/image_ops.h"
-#include "pipeline/label.h"
+#include "core/io/lettering.h"
 #include "pipeline/report.h"
 
 #include <stdio.h>
@@ -24,8 +24,9 @@ enum {
     LINE = 22,
     PROMPT_LINES = 4,
     LINE_BYTES = 256,
-    DARK = 25,
-    PALE = 110,
+    SMALL = 9,
+    DARK = 0x191919,
+    PALE = 0x6e6e6e,
 };
 
 /* ---- rows ---- */
@@ -79,12 +80,19 @@ enum status report_shot(const struct entrant *entrant, int shot, int most, struc
 struct sheet {
     const struct comparison *c;
     struct image *image;
-    int cell;       /* side of the square that each picture is fitted into */
-    int head, step; /* height of the head line; from one row to the next */
+    struct canvas canvas; /* on the image */
+    int cell;             /* side of the square that each picture is fitted into */
+    int head, step;       /* height of the head line; from one row to the next */
 };
 
+static void put_line(struct sheet *s, const char *text, int x, int y, int colour)
+{
+    lettering_draw(&s->canvas, text, (float)x, (float)y, colour == DARK ? LETTER : SMALL);
+    canvas_paint(&s->canvas, (uint32_t)colour, 1);
+}
+
 /* `text` broken at blanks into lines that fit; what is longer than PROMPT_LINES ends with dots. Returns the lines. */
-static int draw_wrapped(const struct sheet *s, const char *text, int x, int y)
+static int draw_wrapped(struct sheet *s, const char *text, int x, int y)
 {
     size_t at = 0, bytes = strlen(text);
     int lines = 0;
@@ -93,7 +101,7 @@ static int draw_wrapped(const struct sheet *s, const char *text, int x, int y)
         for (size_t end = 1; at + end <= bytes; end++) {
             const bool whole = at + end == bytes || ((unsigned char)text[at + end] & 0xc0) != 0x80;
             if (!whole) continue;
-            if (label_width(text + at, end, LETTER) > LABEL_WIDTH - GAP || end >= LINE_BYTES - 4) break;
+            if (lettering_width(text + at, end, LETTER) > LABEL_WIDTH - GAP || end >= LINE_BYTES - 4) break;
             fits = end;
             if (at + end == bytes || text[at + end] == ' ') last_blank = end;
         }
@@ -102,7 +110,7 @@ static int draw_wrapped(const struct sheet *s, const char *text, int x, int y)
         char line[LINE_BYTES];
         const bool cut = lines == PROMPT_LINES - 1 && at + fits < bytes;
         snprintf(line, sizeof line, "%.*s%s", (int)fits, text + at, cut ? "..." : "");
-        label_draw(s->image, line, (struct label){x, y + (lines + 1) * LINE, LETTER, DARK});
+        put_line(s, line, x, y + (lines + 1) * LINE, DARK);
         at += fits;
         while (at < bytes && text[at] == ' ') at++;
         lines++;
@@ -132,7 +140,7 @@ static enum status draw_cell(const struct sheet *s, int entrant, int shot, int x
     return status;
 }
 
-static enum status draw_row(const struct sheet *s, int row, int shot, struct error *err)
+static enum status draw_row(struct sheet *s, int row, int shot, struct error *err)
 {
     const struct compare_shot *first = &s->c->entrants[0].shots[shot];
     const int y = MARGIN + s->head + row * s->step;
@@ -144,7 +152,7 @@ static enum status draw_row(const struct sheet *s, int row, int shot, struct err
         snprintf(title, sizeof title, "picture %d", shot + 1);
     const int lines = draw_wrapped(s, title, MARGIN, y);
     snprintf(seed, sizeof seed, "seed %llu", (unsigned long long)first->seed);
-    if (first->prompt) label_draw(s->image, seed, (struct label){MARGIN, y + (lines + 1) * LINE, LETTER - 2, PALE});
+    if (first->prompt) put_line(s, seed, MARGIN, y + (lines + 1) * LINE, PALE);
     enum status status = STATUS_OK;
     for (int e = 0; e < s->c->count && status == STATUS_OK; e++) {
         const int partner = report_partner(s->c, e, shot);
@@ -152,24 +160,23 @@ static enum status draw_row(const struct sheet *s, int row, int shot, struct err
         if (partner >= 0)
             status = draw_cell(s, e, partner, x, y, err);
         else
-            label_draw(s->image, "none", (struct label){x, y + LINE, LETTER - 2, PALE});
+            put_line(s, "none", x, y + LINE, PALE);
     }
     return status;
 }
 
 /* Names too long for their column are cut. */
-static void draw_head(const struct sheet *s)
+static void draw_head(struct sheet *s)
 {
     for (int e = 0; e < s->c->count; e++) {
         const char *name = s->c->entrants[e].name;
         char shown[LINE_BYTES];
         size_t length = strlen(name);
-        while (length > 1 && label_width(name, length, LETTER) > s->cell) length--;
+        while (length > 1 && lettering_width(name, length, LETTER) > (float)s->cell) length--;
         snprintf(shown, sizeof shown, "%.*s", (int)length, name);
-        label_draw(s->image, shown,
-                   (struct label){MARGIN + LABEL_WIDTH + e * (s->cell + GAP), MARGIN + LETTER, LETTER, DARK});
+        put_line(s, shown, MARGIN + LABEL_WIDTH + e * (s->cell + GAP), MARGIN + LETTER, DARK);
     }
-    label_draw(s->image, "prompt", (struct label){MARGIN, MARGIN + LETTER, LETTER - 2, PALE});
+    put_line(s, "prompt", MARGIN, MARGIN + LETTER, PALE);
 }
 
 enum status report_grid(const struct comparison *c, struct image *out, struct error *err)
@@ -188,7 +195,9 @@ enum status report_grid(const struct comparison *c, struct image *out, struct er
     enum status status = image_create(out, width, 2 * MARGIN + s.head + rows * s.step - GAP, 3, err);
     if (status != STATUS_OK) return status;
     memset(out->pixels, 255, (size_t)out->width * (size_t)out->height * 3);
-    draw_head(&s);
+    status = canvas_open(&s.canvas, out, err);
+    if (status == STATUS_OK) draw_head(&s);
     for (int i = 0; i < rows && status == STATUS_OK; i++) status = draw_row(&s, i, shots[i], err);
+    canvas_close(&s.canvas);
     return status;
 }

@@ -51,7 +51,7 @@ static json_t *measures_json(const struct measures *m)
 {
     json_t *o = json_object();
     for (int i = 0; i < MEASURE_COUNT; i++)
-        json_object_set_new(o, measure_info(i)->name, figure_json(i, &m->figure[i]));
+        json_object_set_new(o, measure_info((enum measure)i)->name, figure_json((enum measure)i, &m->figure[i]));
     return o;
 }
 

@@ -171,7 +171,7 @@ static void put_definitions(struct page *page, const struct comparison *c)
     (void)c;
     page_put(page, "<details><summary>What each measure says, and where it comes from</summary><dl class=\"facts\">");
     for (int i = 0; i < MEASURE_COUNT; i++) {
-        const struct measure_info *info = measure_info(i);
+        const struct measure_info *info = measure_info((enum measure)i);
         page_put(page, "<dt>");
         page_title(page, info->title);
         page_put(page, "</dt><dd>");

@@ -2,6 +2,7 @@
 #include "core/io/canvas.h"
 
 #include "core/base/memory.h"
+#include "core/io/lettering.h"
 
 #include <assert.h>
 #include <math.h>
@@ -79,126 +80,13 @@ void canvas_paint(struct canvas *c, uint32_t rgb, float opacity)
 
 /* ---- text ---- */
 
-/* A glyph is strokes, set apart by blanks, of points: a digit across from the left, a digit down. Digits stand on 6 and
- * reach up to 0, small letters up to 2, their tails down to 8. A single point is a dot. */
-static const struct glyph {
-    char name;
-    const char *strokes;
-} glyphs[] = {
-    {'0', "103041453616050110"},
-    {'1', "022026"},
-    {'2', "01103041420646"},
-    {'3', "0110304142334445361605 1333"},
-    {'4', "36300444"},
-    {'5', "40000312324345361605"},
-    {'6', "413010010516364543321203"},
-    {'7', "004016"},
-    {'8', "13020110304142331304051636454433"},
-    {'9', "051636454130100103143443"},
-    {'.', "06"},
-    {'-', "0333"},
-    {'+', "0343 2125"},
-    {'M', "0600244046"},
-    {'a', "3322120305162635 3236"},
-    {'b', "0006 0312223335261605"},
-    {'c', "3322120305162635"},
-    {'d', "3036 3322120305162635"},
-    {'e', "04343322120305162635"},
-    {'f', "30201116 0222"},
-    {'g', "3322120305162635 3237281807"},
-    {'h', "0006 0312223336"},
-    {'i', "0206 00"},
-    {'j', "121708 10"},
-    {'k', "0006 3204 1336"},
-    {'l', "000516"},
-    {'m', "0206 03122326 23324346"},
-    {'n', "0206 0312223336"},
-    {'o', "122233352616050312"},
-    {'p', "0208 0312223335261605"},
-    {'q', "3238 3322120305162635"},
-    {'r', "0206 031222"},
-    {'s', "33221203142435261605"},
-    {'t', "101526 0222"},
-    {'u', "0205162635 3236"},
-    {'v', "022642"},
-    {'w', "0216233642"},
-    {'x', "0236 3206"},
-    {'y', "0226 42261808"},
-    {'z', "02320636"},
-};
-
-enum { GLYPH_HEIGHT = 6, BLANK = 2, MOST_POINTS = 48 };
-static const float unit = (float)CANVAS_DIGIT_HEIGHT / GLYPH_HEIGHT, stroke_width = 1.35f;
-
-static const char *strokes_of(char name)
-{
-    for (size_t i = 0; i < sizeof glyphs / sizeof *glyphs; i++)
-        if (glyphs[i].name == name) return glyphs[i].strokes;
-    return "";
-}
-
-/* In units, with the space after it. */
-static int advance_of(const char *strokes)
-{
-    int most = 0;
-    for (const char *s = strokes; *s; s += *s == ' ' ? 1 : 2)
-        if (*s != ' ' && *s - '0' > most) most = *s - '0';
-    return most + BLANK;
-}
-
-struct point {
-    float x, y;
-};
-
-/* Cuts the corners off, each a quarter of the way to its neighbours (Chaikin 1974): what is drawn with ten points looks
- * round. Ends stay. Returns how many points there are now. */
-static int soften(const struct point *in, int count, struct point *out)
-{
-    int n = 0;
-    if (count < 3) {
-        memcpy(out, in, (size_t)count * sizeof *in);
-        return count;
-    }
-    out[n++] = in[0];
-    for (int i = 0; i + 1 < count; i++) {
-        const struct point a = in[i], b = in[i + 1];
-        if (i > 0) out[n++] = (struct point){a.x + (b.x - a.x) / 4, a.y + (b.y - a.y) / 4};
-        if (i + 2 < count) out[n++] = (struct point){b.x + (a.x - b.x) / 4, b.y + (a.y - b.y) / 4};
-    }
-    out[n++] = in[count - 1];
-    return n;
-}
-
-/* (x, y): the glyph's left end on the base line. */
-static void draw_glyph(struct canvas *c, float x, float y, const char *strokes)
-{
-    while (*strokes) {
-        struct point points[MOST_POINTS], soft[2 * MOST_POINTS];
-        int count = 0;
-        for (; *strokes && *strokes != ' '; strokes += 2)
-            points[count++] = (struct point){x + (float)(strokes[0] - '0') * unit,
-                                             y + (float)(strokes[1] - '0' - GLYPH_HEIGHT) * unit};
-        if (*strokes == ' ') strokes++;
-        count = soften(points, count, soft);
-        if (count == 1) canvas_line(c, soft[0].x, soft[0].y, soft[0].x, soft[0].y, 1.5f * stroke_width);
-        for (int i = 0; i + 1 < count; i++)
-            canvas_line(c, soft[i].x, soft[i].y, soft[i + 1].x, soft[i + 1].y, stroke_width);
-    }
-}
-
 float canvas_text_width(const char *text)
 {
-    int units = 0;
-    for (; *text; text++) units += advance_of(strokes_of(*text));
-    return units > BLANK ? (float)(units - BLANK) * unit : 0;
+    return lettering_width(text, strlen(text), CANVAS_DIGIT_HEIGHT);
 }
 
 void canvas_text(struct canvas *c, float x, float y, enum canvas_place place, const char *text)
 {
     x -= canvas_text_width(text) * (place == CANVAS_LEFT ? 0 : place == CANVAS_MIDDLE ? 0.5f : 1);
-    for (; *text; text++) {
-        const char *strokes = strokes_of(*text);
-        draw_glyph(c, x, y, strokes);
-        x += (float)advance_of(strokes) * unit;
-    }
+    lettering_draw(c, text, x, y, CANVAS_DIGIT_HEIGHT);
 }

@@ -32,8 +32,8 @@ void canvas_line(struct canvas *c, float x0, float y0, float x1, float y1, float
 /* rgb: 0xRRGGBB. Empties the mask. */
 void canvas_paint(struct canvas *c, uint32_t rgb, float opacity);
 
-/* Text as thin strokes: digits, small letters, blank, full stop, hyphen, plus and M; others leave a blank. (x, y) is
- * its left end, middle or right end on the line that digits stand on. */
+/* Text of one size (core/io/lettering.h has all). (x, y) is its left end, middle or right end on the line that digits
+ * stand on. */
 enum canvas_place { CANVAS_LEFT, CANVAS_MIDDLE, CANVAS_RIGHT };
 enum { CANVAS_DIGIT_HEIGHT = 10 };
 void canvas_text(struct canvas *c, float x, float y, enum canvas_place place, const char *text);

@@ -3,7 +3,7 @@
  * Lettering: every letter of ASCII and every syllable of Hangul is drawn, none like another, within its width.
  */
 #include "core/base/memory.h"
-#include "pipeline/label.h"
+#include "core/io/lettering.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,26 +21,37 @@ static struct image blank(int width, int height)
 {
     struct error err = {0};
     struct image image = {0};
-    assert_int_equal(image_create(&image, width, height, 1, &err), STATUS_OK);
-    memset(image.pixels, 255, (size_t)width * (size_t)height);
+    assert_int_equal(image_create(&image, width, height, 3, &err), STATUS_OK);
+    memset(image.pixels, 255, 3 * (size_t)width * (size_t)height);
     return image;
+}
+
+static void draw(struct image *image, const char *text, float x, float y, float size)
+{
+    struct error err = {0};
+    struct canvas canvas;
+    assert_int_equal(canvas_open(&canvas, image, &err), STATUS_OK);
+    lettering_draw(&canvas, text, x, y, size);
+    canvas_paint(&canvas, 0, 1);
+    canvas_close(&canvas);
 }
 
 /* Draws it with room around; its pixels as one number, and 0 if there are none. */
 static uint64_t print_of(const char *text)
 {
     struct image image = blank(SIDE, SIDE);
-    label_draw(&image, text, (struct label){4, 32, SIZE, 0});
+    draw(&image, text, 4, 32, SIZE);
     uint64_t hash = 14695981039346656037u;
     int inked = 0;
     for (int i = 0; i < BYTES; i++) {
-        hash = (hash ^ image.pixels[i]) * 1099511628211u;
-        inked += image.pixels[i] < 128;
+        hash = (hash ^ image.pixels[3 * i]) * 1099511628211u;
+        inked += image.pixels[3 * i] < 128;
     }
-    const int right = 4 + (int)label_width(text, strlen(text), SIZE) + 3; /* the pen is round, and a little beyond */
+    const int right =
+        4 + (int)lettering_width(text, strlen(text), SIZE) + 3; /* the pen is round, and a little beyond */
     for (int y = 0; y < SIDE; y++)
         for (int x = 0; x < SIDE; x++)
-            if ((x < 1 || x > right || y < 4 || y > 45) && image.pixels[y * SIDE + x] != 255)
+            if ((x < 1 || x > right || y < 4 || y > 45) && image.pixels[3 * (y * SIDE + x)] != 255)
                 fail_msg("'%s' leaves its place at %d, %d", text, x, y);
     image_clear(&image);
     return inked ? hash : 0;
@@ -98,7 +109,7 @@ static void test_edges(void **state)
     (void)state;
     for (int x = -100; x < 40; x += 7) {
         struct image image = blank(17, 5);
-        label_draw(&image, "apple \xec\x82\xac\xea\xb3\xbc", (struct label){x, x / 4.0, 30, 0});
+        draw(&image, "apple \xec\x82\xac\xea\xb3\xbc", (float)x, (float)x / 4, 30);
         image_clear(&image);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A letter is strokes on a grid, written as digits: two for each point (x, y), a blank between strokes; a stroke of one
- * point twice is a dot. Latin letters stand on y = 6 and are 6 high, small ones begin at y = 2, tails end at y = 8:
+ * point is a dot. Latin letters stand on y = 6 and are 6 high, small ones begin at y = 2, tails end at y = 8:
  *
  *     "0006 0312324346"      h: a stem from (0,0) to (0,6); (0,3) (1,2) (3,2) (4,3) (4,6)
  *
@@ -14,21 +14,19 @@
  *     |     |  |         | vowel  |        | vow |  |      |  final |
  *     +-----+--+         +--------+        +-----+--+      +--------+
  */
-#include "pipeline/label.h"
+#include "core/io/lettering.h"
 
 #include "core/io/charset.h"
 
-#include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* From '!' on. */
 static const char *const ascii[] = {
-    "0004 0606",
+    "0004 06",
     "0001 2021",
     "1016 3036 0242 0444",
     "413010010213334445361605 2027",
-    "0640 0101 4545",
+    "0640 01 45",
     "46121120310405162644",
     "0001",
     "10010516",
@@ -37,7 +35,7 @@ static const char *const ascii[] = {
     "0343 2125",
     "1607",
     "0333",
-    "0606",
+    "06",
     "0640",
     "102031352616050110",
     "011016 0626",
@@ -49,12 +47,12 @@ static const char *const ascii[] = {
     "004016",
     "103041423313020110 1304051636454433",
     "1636454130100102133342",
-    "0303 0606",
-    "1313 1607",
+    "03 06",
+    "13 1607",
     "310335",
     "0242 0444",
     "013305",
-    "011030414224 2626",
+    "011030414224 26",
     "343212144441301001051646", /* @ */
     "062046 1434",
     "00063645443303 0030414233",
@@ -96,8 +94,8 @@ static const char *const ascii[] = {
     "30201116 0232",
     "4247381807 4332120305163645",
     "0006 0312324346",
-    "0206 0000",
-    "121708 1010",
+    "0206 00",
+    "121708 10",
     "0006 3205 1436",
     "000516",
     "0206 03122326 23324346",
@@ -121,8 +119,6 @@ static const char *const ascii[] = {
 };
 
 static const char box[] = "0040460600";
-
-/* ---- Hangul ---- */
 
 enum consonant { G, N, D, R, M, B, S, NG, J, CH, K, T, P, H, NO_CONSONANT };
 
@@ -222,107 +218,113 @@ static const struct {
     {NULL, "4048"},
 };
 
-enum { SYLLABLE_FIRST = 0xac00, SYLLABLE_LAST = 0xd7a3, SYLLABLE_WIDTH = 7 };
-
-/* ---- the pen ---- */
-
-struct pen {
-    struct image *image;
-    double x, y, unit; /* where the letter's grid has its upper left corner, and how many pixels a step of it is */
-    double radius;
-    int ink;
+enum {
+    SYLLABLE_FIRST = 0xac00,
+    SYLLABLE_LAST = 0xd7a3,
+    SYLLABLE_WIDTH = 7,
+    HEIGHT = 6, /* of a capital letter on its grid */
+    HANGUL_GRID = 8,
+    ROUND_LATIN = 6, /* strokes of so many points are curves, and softened */
+    ROUND_HANGUL = 9,
+    MOST_POINTS = 24,
 };
 
-static double distance(double px, double py, double ax, double ay, double bx, double by)
-{
-    const double dx = bx - ax, dy = by - ay, length = dx * dx + dy * dy;
-    double t = length > 0 ? ((px - ax) * dx + (py - ay) * dy) / length : 0;
-    t = t < 0 ? 0 : t > 1 ? 1 : t;
-    return hypot(px - ax - t * dx, py - ay - t * dy);
-}
+/* ---- strokes ---- */
 
-/* Darkens what lies within the pen's radius of the line; the rim by how much of a pixel is covered. */
-static void draw_line(const struct pen *pen, double ax, double ay, double bx, double by)
-{
-    struct image *image = pen->image;
-    const double reach = pen->radius + 1;
-    const int left = (int)fmax(0, floor(fmin(ax, bx) - reach)), top = (int)fmax(0, floor(fmin(ay, by) - reach));
-    const int right = (int)fmin(image->width - 1, ceil(fmax(ax, bx) + reach));
-    const int bottom = (int)fmin(image->height - 1, ceil(fmax(ay, by) + reach));
-    for (int y = top; y <= bottom; y++)
-        for (int x = left; x <= right; x++) {
-            const double far = distance(x + 0.5, y + 0.5, ax, ay, bx, by);
-            const double cover = fmin(1, pen->radius + 0.5 - far);
-            if (cover <= 0) continue;
-            const int level = (int)lround(255 - cover * (255 - pen->ink));
-            uint8_t *pixel = image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * (size_t)image->channels;
-            for (int c = 0; c < image->channels; c++)
-                if (pixel[c] > level) pixel[c] = (uint8_t)level;
-        }
-}
+struct pen {
+    struct canvas *canvas;
+    float x, y, unit; /* where the letter's grid has its upper left corner, and how many pixels a step of it is */
+    float width;
+};
+
+struct point {
+    float x, y;
+};
 
 /* The grid's point (0, 0) lies at (x, y) and a step is (sx, sy), in units of the pen. */
 struct lattice {
-    double x, y, sx, sy;
+    float x, y, sx, sy;
+    int round; /* points from which on a stroke is softened */
 };
+
+/* Cuts the corners off, each a quarter of the way to its neighbours (Chaikin 1974): what is drawn with ten points looks
+ * round. Ends stay. Returns how many points there are now. */
+static int soften(const struct point *in, int count, struct point *out)
+{
+    int n = 0;
+    out[n++] = in[0];
+    for (int i = 0; i + 1 < count; i++) {
+        const struct point a = in[i], b = in[i + 1];
+        if (i > 0) out[n++] = (struct point){a.x + (b.x - a.x) / 4, a.y + (b.y - a.y) / 4};
+        if (i + 2 < count) out[n++] = (struct point){b.x + (a.x - b.x) / 4, b.y + (a.y - b.y) / 4};
+    }
+    out[n++] = in[count - 1];
+    return n;
+}
+
+static void draw_stroke(const struct pen *pen, const struct point *points, int count)
+{
+    if (count == 1) canvas_line(pen->canvas, points[0].x, points[0].y, points[0].x, points[0].y, 1.5f * pen->width);
+    for (int i = 0; i + 1 < count; i++)
+        canvas_line(pen->canvas, points[i].x, points[i].y, points[i + 1].x, points[i + 1].y, pen->width);
+}
 
 static void draw_strokes(const struct pen *pen, const char *strokes, struct lattice to)
 {
-    double ax = 0, ay = 0;
-    bool begun = false;
-    for (const char *at = strokes; *at;) {
-        if (*at == ' ') {
-            begun = false;
-            at++;
-            continue;
-        }
-        const double bx = pen->x + pen->unit * (to.x + to.sx * (at[0] - '0'));
-        const double by = pen->y + pen->unit * (to.y + to.sy * (at[1] - '0'));
-        if (begun) draw_line(pen, ax, ay, bx, by);
-        begun = true;
-        ax = bx;
-        ay = by;
-        at += 2;
+    while (*strokes) {
+        struct point points[MOST_POINTS], soft[2 * MOST_POINTS];
+        int count = 0;
+        for (; *strokes && *strokes != ' '; strokes += 2)
+            points[count++] = (struct point){pen->x + pen->unit * (to.x + to.sx * (float)(strokes[0] - '0')),
+                                             pen->y + pen->unit * (to.y + to.sy * (float)(strokes[1] - '0'))};
+        if (*strokes == ' ') strokes++;
+        if (count >= to.round)
+            draw_stroke(pen, soft, soften(points, count, soft));
+        else
+            draw_stroke(pen, points, count);
     }
 }
 
-/* Parts of the syllable's square, as shares of it: left, top, right, bottom. */
+/* ---- syllables ---- */
+
+/* Parts of the syllable's square, as shares of it. */
 struct part {
-    double left, top, right, bottom;
+    float left, top, right, bottom;
 };
 
 static void draw_part(const struct pen *pen, const char *strokes, struct part p)
 {
-    const double side = SYLLABLE_WIDTH, grid = 8;
+    const float side = SYLLABLE_WIDTH;
     draw_strokes(pen, strokes,
-                 (struct lattice){p.left * side, p.top * side - 0.5, (p.right - p.left) * side / grid,
-                                  (p.bottom - p.top) * side / grid});
+                 (struct lattice){p.left * side, p.top * side - 0.5f, (p.right - p.left) * side / HANGUL_GRID,
+                                  (p.bottom - p.top) * side / HANGUL_GRID, ROUND_HANGUL});
 }
 
 static void draw_consonants(const struct pen *pen, const unsigned char letters[2], struct part p)
 {
+    const float middle = (p.left + p.right) / 2, gap = 0.06f;
     if (letters[1] == NO_CONSONANT) {
         draw_part(pen, consonants[letters[0]], p);
         return;
     }
-    const double middle = (p.left + p.right) / 2, gap = 0.06;
     draw_part(pen, consonants[letters[0]], (struct part){p.left, p.top, middle - gap, p.bottom});
     draw_part(pen, consonants[letters[1]], (struct part){middle + gap, p.top, p.right, p.bottom});
 }
 
+/* Unicode counts syllables by initial, vowel and final: 19 x 21 x 28. */
 static void draw_syllable(const struct pen *pen, int index)
 {
     const int initial = index / (21 * 28), vowel = index / 28 % 21, final = index % 28;
     const char *lying = vowels[vowel].lying, *upright = vowels[vowel].upright;
-    const double foot = final ? 0.6 : 1; /* how far down initial and vowel reach */
-    const double split = 0.52 * foot;    /* between initial and lying vowel */
-    const double right = upright ? 0.56 : 0.94;
-    draw_consonants(pen, initials[initial],
-                    (struct part){upright ? 0.02 : 0.1, lying ? 0 : 0.06 * foot, right - (lying || !upright ? 0.04 : 0),
-                                  lying ? split * 0.82 : 0.86 * foot});
-    if (lying) draw_part(pen, lying, (struct part){0, split, right + 0.04, foot * 0.98});
-    if (upright) draw_part(pen, upright, (struct part){0.64, 0, 1, foot});
-    if (final) draw_consonants(pen, finals[final - 1], (struct part){0.14, 0.72, 0.92, 1});
+    const float foot = final ? 0.6f : 1; /* how far down initial and vowel reach */
+    const float split = 0.52f * foot;    /* between initial and lying vowel */
+    const float right = upright ? 0.56f : 0.94f;
+    const struct part place = {upright ? 0.02f : 0.1f, lying ? 0 : 0.06f * foot, lying ? right - 0.04f : right,
+                               lying ? split * 0.82f : 0.86f * foot};
+    draw_consonants(pen, initials[initial], place);
+    if (lying) draw_part(pen, lying, (struct part){0, split, right + 0.04f, foot * 0.98f});
+    if (upright) draw_part(pen, upright, (struct part){0.64f, 0, 1, foot});
+    if (final) draw_consonants(pen, finals[final - 1], (struct part){0.14f, 0.72f, 0.92f, 1});
 }
 
 /* ---- lines of text ---- */
@@ -338,15 +340,21 @@ static int glyph_width(const char *strokes)
 
 static const char *glyph(uint32_t letter)
 {
-    if (letter > '!' - 1 && letter < '!' + sizeof ascii / sizeof *ascii) return ascii[letter - '!'];
+    if (letter >= '!' && letter < '!' + sizeof ascii / sizeof *ascii) return ascii[letter - '!'];
     return letter <= ' ' ? "" : box;
 }
 
-enum { SPACE_AFTER = 2, BLANK = 1 };
+enum { SPACE_AFTER = 2, BLANK = 1, SYLLABLE_SPACE = 1 };
 
-static double advance(uint32_t letter)
+static bool is_syllable(uint32_t letter)
 {
-    if (letter >= SYLLABLE_FIRST && letter <= SYLLABLE_LAST) return SYLLABLE_WIDTH + 1;
+    return letter >= SYLLABLE_FIRST && letter <= SYLLABLE_LAST;
+}
+
+/* With the space after it. */
+static int advance(uint32_t letter)
+{
+    if (is_syllable(letter)) return SYLLABLE_WIDTH + SYLLABLE_SPACE;
     return letter <= ' ' ? SPACE_AFTER + BLANK : glyph_width(glyph(letter)) + SPACE_AFTER;
 }
 
@@ -358,30 +366,29 @@ static size_t next_letter(const char *text, size_t bytes, uint32_t *letter)
     return 1;
 }
 
-double label_width(const char *text, size_t bytes, double size)
+float lettering_width(const char *text, size_t bytes, float size)
 {
-    double width = 0;
-    uint32_t letter;
+    int width = 0, space = 0;
     for (size_t at = 0; at < bytes;) {
+        uint32_t letter;
         at += next_letter(text + at, bytes - at, &letter);
         width += advance(letter);
+        space = is_syllable(letter) ? SYLLABLE_SPACE : SPACE_AFTER;
     }
-    return width > 0 ? (width - 1) * size / 6 : 0; /* one unit at least is space after the last */
+    return (float)(width - space) * size / HEIGHT;
 }
 
-void label_draw(struct image *image, const char *text, struct label where)
+void lettering_draw(struct canvas *canvas, const char *text, float x, float y, float size)
 {
     const size_t bytes = strlen(text);
-    struct pen pen = {.image = image, .x = where.x, .unit = where.size / 6, .ink = where.ink};
-    pen.y = where.y - where.size;
-    pen.radius = where.size / 15;
-    uint32_t letter;
+    struct pen pen = {.canvas = canvas, .x = x, .y = y - size, .unit = size / HEIGHT, .width = 0.135f * size};
     for (size_t at = 0; at < bytes;) {
+        uint32_t letter;
         at += next_letter(text + at, bytes - at, &letter);
-        if (letter >= SYLLABLE_FIRST && letter <= SYLLABLE_LAST)
+        if (is_syllable(letter))
             draw_syllable(&pen, (int)letter - SYLLABLE_FIRST);
         else
-            draw_strokes(&pen, glyph(letter), (struct lattice){0, 0, 1, 1});
-        pen.x += advance(letter) * pen.unit;
+            draw_strokes(&pen, glyph(letter), (struct lattice){0, 0, 1, 1, ROUND_LATIN});
+        pen.x += (float)advance(letter) * pen.unit;
     }
 }
