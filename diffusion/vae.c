@@ -72,9 +72,16 @@ enum status vae_config_detect(struct vae_config *config, const struct checkpoint
     return status;
 }
 
+struct vae_config vae_of_pixels(int patch)
+{
+    const int channels = PICTURE_CHANNELS * patch * patch;
+    return (struct vae_config){
+        .latent_channels = channels, .z_channels = channels, .encoder = true, .groups = 1, .patch = patch};
+}
+
 int vae_factor(const struct vae_config *config)
 {
-    return 1 << (config->levels - 1);
+    return config->patch > 0 ? config->patch : 1 << (config->levels - 1);
 }
 
 /* ---- graphs ---- */
@@ -137,14 +144,37 @@ static struct node *level_blocks(struct graph *g, const struct vae_config *c, st
     return x;
 }
 
+/* Squares of pixels become channels, row by row, and back. */
+static struct node *to_patches(struct graph *g, struct node *x, int side)
+{
+    const struct shape s = x->shape;
+    x = graph_reshape(g, x, SHAPE(s.dim[0] * s.dim[1] / side, side, s.dim[2] / side, side * s.dim[3]));
+    x = graph_permute(g, x, (const int[]){0, 2, 1, 3});
+    return graph_reshape(g, x, SHAPE(s.dim[0], s.dim[1] / side, s.dim[2] / side, side * side * s.dim[3]));
+}
+
+static struct node *from_patches(struct graph *g, struct node *x, int side)
+{
+    const struct shape s = x->shape;
+    const int64_t channels = s.dim[3] / (side * side);
+    x = graph_reshape(g, x, SHAPE(s.dim[0] * s.dim[1], s.dim[2], side, side * channels));
+    x = graph_permute(g, x, (const int[]){0, 2, 1, 3});
+    return graph_reshape(g, x, SHAPE(s.dim[0], s.dim[1] * side, s.dim[2] * side, channels));
+}
+
 struct node *vae_encode(struct graph *g, const struct vae_config *config, struct node *image)
 {
+    const float certain = -30; /* log variance, as small as other programs let it become */
     const int factor = vae_factor(config), last = config->levels - 1;
     const struct shape s = image->shape;
     if (!config->encoder) return graph_fail(g, STATUS_FORMAT, "the VAE has a decoder only; it cannot read pictures");
     if (s.dim[1] % factor != 0 || s.dim[2] % factor != 0)
         return graph_fail(g, STATUS_ARGUMENT, "a picture of %lldx%lld: the VAE wants multiples of %d",
                           (long long)s.dim[2], (long long)s.dim[1], factor);
+    if (config->patch > 0) {
+        struct node *mean = to_patches(g, image, config->patch);
+        return graph_concat(g, mean, graph_scale(g, mean, 0, certain), 3);
+    }
     struct node *x = nn_conv2d(g, image, config->width[0], 3, same_size, VAE "encoder.conv_in");
     for (int level = 0; level <= last; level++) {
         x = level_blocks(g, config, x, level, config->blocks, "encoder.down");
@@ -162,6 +192,7 @@ struct node *vae_decode(struct graph *g, const struct vae_config *config, struct
 {
     const int last = config->levels - 1;
     struct node *x = latent;
+    if (config->patch > 0) return from_patches(g, latent, config->patch);
     if (config->post_quant) x = nn_conv2d(g, x, config->z_channels, 1, point, VAE "post_quant_conv");
     x = nn_conv2d(g, x, config->width[last], 3, same_size, VAE "decoder.conv_in");
     x = middle(g, config, x, VAE "decoder.mid");

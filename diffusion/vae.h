@@ -26,7 +26,11 @@ struct vae_config {
     bool encoder;              /* the file may hold the decoder alone */
     bool quant, post_quant;    /* the 1x1 convolutions before and after the latent are there */
     int groups;                /* of norms: 32; in no tensor, so a caller who knows better writes over it */
+    int patch;                 /* above 0: there is no network, a latent pixel is a square of so many pixels a side */
 };
+
+/* For models that paint pixels: encoding only moves them, and what it gives is certain. */
+struct vae_config vae_of_pixels(int patch);
 
 /* Is there a decoder at all? */
 bool vae_present(const struct checkpoint *checkpoint);

@@ -140,6 +140,7 @@ struct recognition kind_recognise(const struct checkpoint *checkpoint)
         .vae_encoder = checkpoint_find(checkpoint, VAE "encoder.conv_in.weight") != NULL,
         .vae_decoder = vae_present(checkpoint),
     };
+    if (pack_patch(checkpoint) > 0) r.vae_encoder = r.vae_decoder = true; /* pixels need none */
     if (r.unet) find_prediction(&r, checkpoint);
     if (!r.unet && !r.vae_decoder) find_gan(&r, checkpoint);
     return r;

@@ -138,7 +138,11 @@ static enum status detect_networks(struct limn_model *model, struct error *err)
 {
     const struct pack *pack = &model->pack;
     enum status status = unet_config_detect(&model->unet, model->checkpoint, err);
-    if (status == STATUS_OK) status = vae_config_detect(&model->vae, model_vae_checkpoint(model), err);
+    const int patch = model->vae_checkpoint ? 0 : pack_patch(model->checkpoint);
+    if (patch > 0)
+        model->vae = vae_of_pixels(patch);
+    else if (status == STATUS_OK)
+        status = vae_config_detect(&model->vae, model_vae_checkpoint(model), err);
     if (status != STATUS_OK) return status;
     if (pack->unet_heads || pack->unet_head_size) {
         model->unet.heads = pack->unet_heads;

@@ -209,6 +209,15 @@ bool pack_present(const struct checkpoint *checkpoint)
     return checkpoint_metadata(checkpoint, "limn.pack") != NULL;
 }
 
+int pack_patch(const struct checkpoint *checkpoint)
+{
+    static const char *const sides[] = {"1", "2", "4", "8"};
+    const char *text = pack_present(checkpoint) ? checkpoint_metadata(checkpoint, "limn.patch") : NULL;
+    for (int i = 0; text && i < 4; i++)
+        if (strcmp(text, sides[i]) == 0) return 1 << i;
+    return 0;
+}
+
 enum status pack_read(struct pack *pack, const struct checkpoint *checkpoint, struct error *err)
 {
     *pack = (struct pack){.size = 512, .latent_scale = 0.18215, .schedule = SCHEDULE_STABLE_DIFFUSION};

@@ -45,6 +45,9 @@ struct pack {
 
 /* True if the checkpoint says that it is a pack. */
 bool pack_present(const struct checkpoint *checkpoint);
+/* Of a model that paints pixels: the side of the squares of them that its U-Net takes as one; in the metadata
+ * `limn.patch`. 0: it paints the latents of a VAE. */
+int pack_patch(const struct checkpoint *checkpoint);
 MUST_CHECK enum status pack_read(struct pack *pack, const struct checkpoint *checkpoint, struct error *err);
 void pack_clear(struct pack *pack);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Latent diffusion with its text tower, trained together (Ho et al. 2020, arXiv 2006.11239; Rombach et al. 2022, arXiv
- * 2112.10752). Pictures are encoded once, by a VAE that stays as it is.
+ * Diffusion with its text tower, trained together (Ho et al. 2020, arXiv 2006.11239), of a VAE's latents or of pixels.
+ * Latents are made once, by a VAE that stays as it is (Rombach et al. 2022, arXiv 2112.10752). Pixels are taken in
+ * squares, each of which is one to the U-Net, so that its work is that of a picture of fewer pixels.
  *
  *     x = sqrt(a) z + sqrt(1 - a) eps         target eps, or v = sqrt(a) eps - sqrt(1 - a) z
  *     loss = mean of w(t) (U-Net(x, t, text) - target)^2
@@ -62,8 +63,8 @@ struct diffusion {
     struct text_config tower;
     struct unet_config unet;
     struct schedule schedule;
-    struct checkpoint *vae_file; /* owned; NULL: the VAE is t->init's */
-    const struct checkpoint *vae_from;
+    struct checkpoint *vae_file;       /* owned; NULL: the VAE is t->init's */
+    const struct checkpoint *vae_from; /* NULL: there is no VAE, pixels are painted */
     struct vae_config vae;
     struct pack vae_pack;
     double latent_scale;
@@ -283,28 +284,47 @@ static enum status build_warm_up(struct training *t, struct diffusion *d, struct
 
 /* ---- latents ---- */
 
-static enum status open_vae(struct training *t, struct diffusion *d, struct error *err)
+/* Pixels: as many to a square as leave the U-Net a grid of about sixteen. */
+static enum status use_pixels(struct training *t, struct diffusion *d, struct error *err)
 {
-    char path[MODEL_PATH_BYTES];
+    int patch = t->init ? pack_patch(t->init) : 0;
+    const bool given = patch > 0;
+    if (!given) patch = t->settings.size >= 128 ? 8 : t->settings.size >= 64 ? 4 : t->settings.size >= 32 ? 2 : 1;
+    const int found = patch;
+    const struct training_key keys[] = {{"patch", TRAINING_KEY_WHOLE, &patch, 1, 8, NULL}};
+    const enum status status = training_read_config(t, "pixels", keys, 1, err);
+    if (status != STATUS_OK) return status;
+    if ((patch & (patch - 1)) != 0) return fail(err, STATUS_ARGUMENT, "patch %d: must be 1, 2, 4 or 8", patch);
+    if (given && patch != found)
+        return fail(err, STATUS_ARGUMENT, "the model to begin with has a patch of %d, not of %d", found, patch);
+    d->vae = vae_of_pixels(patch);
+    d->vae_from = NULL;
+    d->latent_scale = 1;
+    return STATUS_OK;
+}
+
+static enum status use_vae(struct training *t, struct diffusion *d, struct error *err)
+{
     enum status status = STATUS_OK;
     d->latent_scale = 0.18215;
     d->vae_from = t->init;
-    if (t->settings.vae || !t->init || !vae_present(t->init)) {
-        if (!t->settings.vae) {
-            status = model_default_path(path, err);
-            watch_note(t->watch, "pictures become latents by the VAE of the pack that comes with limn; --vae names "
-                                 "another");
-        }
-        if (status == STATUS_OK) status = checkpoint_open(&d->vae_file, t->settings.vae ? t->settings.vae : path, err);
+    if (t->settings.vae) {
+        status = checkpoint_open(&d->vae_file, t->settings.vae, err);
         if (status == STATUS_OK) status = kind_normalise(d->vae_file, err);
         d->vae_from = d->vae_file;
     }
     if (status == STATUS_OK) status = vae_config_detect(&d->vae, d->vae_from, err);
-    if (status == STATUS_OK && pack_present(d->vae_from)) {
-        status = pack_read(&d->vae_pack, d->vae_from, err);
-        if (d->vae_pack.vae_groups) d->vae.groups = d->vae_pack.vae_groups;
-        d->latent_scale = d->vae_pack.latent_scale;
-    }
+    if (status != STATUS_OK || !pack_present(d->vae_from)) return status;
+    status = pack_read(&d->vae_pack, d->vae_from, err);
+    if (d->vae_pack.vae_groups) d->vae.groups = d->vae_pack.vae_groups;
+    d->latent_scale = d->vae_pack.latent_scale;
+    return status;
+}
+
+static enum status open_vae(struct training *t, struct diffusion *d, struct error *err)
+{
+    const bool latents = t->settings.vae || (t->init && vae_present(t->init));
+    const enum status status = latents ? use_vae(t, d, err) : use_pixels(t, d, err);
     if (status != STATUS_OK) return status;
     const int factor = vae_factor(&d->vae);
     d->side = t->settings.size / factor;
@@ -568,6 +588,12 @@ static char *describe(const struct training *t, const struct diffusion *d)
     return text;
 }
 
+static enum status add_patch(struct training_result *result, int patch, struct error *err)
+{
+    const char text[] = {(char)('0' + patch), '\0'};
+    return training_result_metadata(result, "limn.patch", text, err);
+}
+
 static enum status save(struct training *t, const char *path, struct error *err)
 {
     const struct diffusion *d = t->family_state;
@@ -577,7 +603,9 @@ static enum status save(struct training *t, const char *path, struct error *err)
     if (status == STATUS_OK) status = training_result_create(&result, t, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->text_trainer, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->unet_trainer, err);
-    if (status == STATUS_OK) status = training_result_copy(result, d->vae_from, "first_stage_model.", err);
+    if (status == STATUS_OK && d->vae_from)
+        status = training_result_copy(result, d->vae_from, "first_stage_model.", err);
+    if (status == STATUS_OK && !d->vae_from) status = add_patch(result, d->vae.patch, err);
     if (status == STATUS_OK && t->init) status = training_result_copy(result, t->init, "cond_stage_model.", err);
     if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", text, err);
     if (status == STATUS_OK && d->text.merges)

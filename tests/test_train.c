@@ -109,6 +109,27 @@ static void test_command(void **state)
     outcome_clear(&o);
 }
 
+/* Without a VAE pixels are painted, and the result says so. */
+static void test_pixels(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"pixels\": {\"patch\": 4}, \"unet\": {\"channels\": 8, \"multipliers\": [1, 2], \"attention\": [1],"
+        " \"head_channels\": 8, \"groups\": 4}, \"text\": {\"width\": 16, \"heads\": 2, \"layers\": 1}}";
+    file_save(scratch_path(&scratch, "pixels.json"), config, sizeof config - 1);
+    static const char *const commands[] = {
+        "train diffusion --data pictures --config pixels.json --size 16 --steps 2 --quiet --out pixels/m.safetensors",
+        "train diffusion --data pictures --init pixels/m.safetensors --size 16 --steps 1 --quiet "
+        "--out pixels/n.safetensors",
+        "generate 'a red square' -m pixels/n.safetensors --steps 2 -o pixels/p.png",
+        "edit pixels/p.png 'a blue square' --mask pixels/p.png -m pixels/n.safetensors --steps 2 -o pixels/e.png"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        struct outcome o = command_run(scratch.folder, commands[i], NULL);
+        if (o.status != 0) fail_msg("%s: %s", commands[i], o.err);
+        outcome_clear(&o);
+    }
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -456,6 +477,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_command),
+        cmocka_unit_test(test_pixels),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_quiet),
         cmocka_unit_test(test_begun_with_a_model),

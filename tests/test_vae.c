@@ -342,6 +342,38 @@ static void memory_may_run_out(void **state)
     }
 }
 
+/* A model of pixels moves them and no more: each 2 x 2 becomes one of 12 channels, and comes back. */
+static void pixels_are_moved(void **state)
+{
+    (void)state;
+    enum { SIDE = 4, VALUES = SIDE * SIDE * 3, LATENTS = VALUES * 2 };
+    const struct vae_config config = vae_of_pixels(2);
+    struct error err = {0};
+    struct backend *backend = NULL;
+    struct exec *exec = NULL;
+    struct graph g = {0};
+    float image[VALUES], back[VALUES], moments[LATENTS], latent[VALUES];
+    for (int i = 0; i < VALUES; i++) image[i] = (float)i / VALUES - 0.5f;
+    must(backend_open(&backend, "cpu", NULL, &err), &err);
+    struct node *x = graph_input(&g, "image", DTYPE_F32, SHAPE(1, SIDE, SIDE, 3));
+    struct node *encoded = vae_encode(&g, &config, x);
+    graph_output(&g, "moments", encoded);
+    graph_output(&g, "back", vae_decode(&g, &config, graph_slice(&g, encoded, 3, 0, config.latent_channels)));
+    must(exec_create(&exec, &g, backend, 0, &err), &err);
+    must(exec_write(exec, "image", image, &err), &err);
+    must(exec_run(exec, &err), &err);
+    must(exec_read(exec, "moments", moments, &err), &err);
+    must(exec_read(exec, "back", back, &err), &err);
+    assert_int_equal(vae_factor(&config), 2);
+    assert_memory_equal(back, image, sizeof image);
+    vae_sample(moments, NULL, SIDE, config.latent_channels, latent);
+    /* The lower left square's lower right pixel, green: row 3, column 1 of the picture. */
+    assert_true(latent[2 * 12 + 3 * 3 + 1] == image[(3 * SIDE + 1) * 3 + 1]);
+    exec_destroy(exec);
+    graph_clear(&g);
+    backend->f->close(backend);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +383,7 @@ int main(void)
         cmocka_unit_test(sizes_must_fit),
         cmocka_unit_test(unfit_checkpoints_are_refused),
         cmocka_unit_test(memory_may_run_out),
+        cmocka_unit_test(pixels_are_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
