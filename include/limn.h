@@ -413,10 +413,9 @@ struct limn_train_options {
     const char *out;    /* the model, a .safetensors file; beside it: checkpoint, train.jsonl, sheets, loss curve */
     const char *init;   /* a model to begin with; NULL: random weights */
     const char *config; /* a JSON file of network shapes and settings; NULL: none */
-    const char
-        *vae; /* diffusion: a file whose VAE makes the latents; NULL: init's, and if it has none, pixels are painted */
-    int resume;  /* not 0: go on from the checkpoint beside `out`, if there is one */
-    int restart; /* not 0: a checkpoint that is there is replaced; else that is refused */
+    const char *vae;    /* diffusion: whose VAE makes latents; NULL: init's; without any, pixels are painted */
+    int resume;         /* not 0: go on from the checkpoint beside `out`, if there is one */
+    int restart;        /* not 0: a checkpoint that is there is replaced; else that is refused */
 
     int64_t steps;
     int batch, size; /* pictures of a step on each machine; pixels a side */
