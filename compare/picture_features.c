@@ -138,6 +138,8 @@ static enum status write_cache(const struct picture_set *set, const char *path, 
 
 /* ---- embedding ---- */
 
+/* One by one: 16 at a time would take two thirds of the time (ViT-B/32, 36 against 25 ms of a core), but the last bits
+ * of a picture's features would then depend on its neighbours, and with them what a cache holds. */
 static enum status embed_one(struct picture_set *set, int64_t i, struct clip_pair *pair, struct error *err)
 {
     const size_t bytes = (size_t)set->side_x * (size_t)set->side_y * 3;
