@@ -225,7 +225,7 @@ static void draw_axes(struct plot *p)
     canvas_line(&p->canvas, LEFT, BOTTOM + 0.5f, RIGHT, BOTTOM + 0.5f, 1);
     canvas_paint(&p->canvas, FRAME, 1);
     ticks(p, true);
-    canvas_text(&p->canvas, RIGHT, BOTTOM + 36, CANVAS_RIGHT, "step");
+    canvas_text(&p->canvas, RIGHT, BOTTOM + 39, CANVAS_RIGHT, "step");
     canvas_paint(&p->canvas, TEXT, 1);
 }
 
