@@ -234,6 +234,33 @@ static void retrieval_refusals(void **state)
     limn_clip_close(clip);
 }
 
+static int at_once(void *context)
+{
+    (void)context;
+    return 1;
+}
+
+static void retrieval_cut_short(void **state)
+{
+    (void)state;
+    struct limn_error error = {0};
+    struct limn_retrieval got;
+    struct limn_clip *clip = open_clip();
+    const struct limn_watch watch = {.cancelled = at_once};
+    struct limn_retrieval_request request = {.folder = write_set("short", (const char *[]){"a", "b"}, 2),
+                                             .watch = &watch};
+    assert_int_equal(limn_clip_retrieve(clip, &request, &got, &error), LIMN_CANCELLED);
+    request.watch = NULL;
+    for (uint64_t n = 1;; n++) {
+        memory_fail_after(n);
+        const enum limn_status status = limn_clip_retrieve(clip, &request, &got, &error);
+        const bool over = memory_fail_after(0) < n;
+        assert_int_equal(status, over ? LIMN_OK : LIMN_NO_MEMORY);
+        if (over) break;
+    }
+    limn_clip_close(clip);
+}
+
 /* ---- the pair that comes with limn ---- */
 
 /* A disc on white. */
@@ -339,9 +366,13 @@ static void program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores),       cmocka_unit_test(refusals),
-        cmocka_unit_test(retrieval),    cmocka_unit_test(retrieval_refusals),
-        cmocka_unit_test(shipped_pair), cmocka_unit_test(program),
+        cmocka_unit_test(scores),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(retrieval),
+        cmocka_unit_test(retrieval_refusals),
+        cmocka_unit_test(retrieval_cut_short),
+        cmocka_unit_test(shipped_pair),
+        cmocka_unit_test(program),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
