@@ -34,7 +34,11 @@ static const struct command commands[] = {
      "Looks into a GAN: walks from seed to seed, adds and subtracts them, finds the vector of a picture, and says what "
      "the discriminator thinks of pictures.",
      command_latent},
-    {"train", FOR_TRAIN, "KIND", 1, 1, "Trains a model from a folder of pictures: diffusion, clip.", command_train},
+    {"train", FOR_TRAIN, "KIND", 1, 1,
+     "Trains a model from a folder of pictures; KIND is diffusion, vae, gan or clip. As in: limn train diffusion "
+     "--data "
+     "pictures --out mine.safetensors",
+     command_train},
     {"help", 0, "[COMMAND]", 0, 1, "Says how a command is used.", command_help},
     {"version", 0, "", 0, 0, "Prints the version.", command_version},
 };

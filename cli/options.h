@@ -145,7 +145,8 @@ enum {
       "share of captions left out, for guidance")                                                                      \
     X(TRAIN_MIN_SNR, "min-snr", 0, KIND_REAL, "GAMMA", 0, 1e6, NULL, FOR_TRAIN,                                        \
       "diffusion: weigh times by min(snr, GAMMA), often 5; 0: all the same")                                           \
-    X(TRAIN_VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN, "diffusion: take the VAE from this file")         \
+    X(TRAIN_VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN,                                                   \
+      "diffusion: paint latents of this file's VAE (default: pixels)")                                                 \
     X(TRAIN_DTYPE, "dtype", 0, KIND_TEXT, "TYPE", 0, 0, NULL, FOR_TRAIN, "of the result's weights: f32, f16 or bf16")  \
     X(TRAIN_SAVE_EVERY, "save-every", 0, KIND_WHOLE, "STEPS", 1, 1e9, NULL, FOR_TRAIN,                                 \
       "from one checkpoint to the next")                                                                               \
@@ -156,6 +157,11 @@ enum {
       "the same seed gives the same weights (default: 0)")                                                             \
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
+    X(DEVICE, "device", 0, KIND_TEXT, "DEVICE", 0, 0, NULL,                                                            \
+      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                     \
+      "cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists them (default: the best real GPU, else the CPU)") \
+    X(NO_FALLBACK, "no-fallback", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                           \
+      "what a GPU fails at is an error (default: the CPU goes on)")                                                    \
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL,                                             \
       FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                     \
       "default: one for each processor; what comes out is the same at any number")                                     \
@@ -206,6 +212,9 @@ struct command {
 bool options_parse(struct options *options, const struct command *command, int argc, char **argv);
 /* The options of a command, each with its help, to standard output. */
 void options_print(const struct command *command);
+
+/* What --device says; without it, "auto". */
+const char *options_device(const struct options *options);
 
 /* Writes "limn: ..." and a hint where help is to be had to stderr; returns EXIT_USAGE. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

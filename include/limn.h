@@ -113,7 +113,9 @@ struct limn_model_options {
     const char *path;               /* a checkpoint file or a diffusers folder; NULL: the pack that comes with limn */
     const char *vae;                /* a file whose VAE is used instead of the model's own; NULL: none */
     const char *prediction;         /* "eps", "v" or "x0": what the U-Net predicts; NULL: as the file says */
-    const char *device;             /* "cpu", "vulkan", "vulkan:1", "vulkan:part of a name"; NULL: the CPU */
+    const char *device;             /* "cpu", "vulkan", "vulkan:1", "vulkan:part of a name", or "auto": the best real
+                                       GPU, else the CPU; NULL: the CPU */
+    int no_fallback;                /* not 0: what a GPU fails at is an error and not done on the CPU */
     int threads;                    /* 1..256; 0: one for each processor */
     uint64_t max_memory;            /* bytes, weights included; 0: no limit */
     const struct limn_watch *watch; /* borrowed for the call; may be NULL */
@@ -298,7 +300,8 @@ struct limn_clip; /* an opened CLIP model; serves one thread at a time */
 struct limn_clip_options {
     const char *path;       /* a file, or a folder with config.json; NULL: the pair that comes with limn */
     const char *activation; /* limn_activation_name, for files that do not say and are not OpenAI's; NULL: as found */
-    int threads;            /* as in limn_model_options, like the next */
+    const char *device;     /* as in limn_model_options, like the next two */
+    int threads;
     uint64_t max_memory;
 };
 
@@ -376,7 +379,8 @@ struct limn_compare_request {
     const char *clip;           /* the CLIP model that features come from; NULL: the pack's */
     const char *output;         /* a folder, made if it is not there; NULL: "limn-compare" */
     uint64_t seed;
-    int threads;                    /* as in limn_model_options, like the next */
+    const char *device; /* as in limn_model_options, like the next two */
+    int threads;
     uint64_t max_memory;            /* of each model */
     const struct limn_watch *watch; /* borrowed; may be NULL */
 };
@@ -431,7 +435,8 @@ struct limn_train_options {
     int64_t save_every, sheet_every, log_every; /* steps */
     uint64_t seed;
 
-    int threads; /* as in limn_model_options */
+    int threads;        /* as in limn_model_options */
+    const char *device; /* as there, too */
     uint64_t max_memory;
     const struct limn_watch *watch; /* borrowed; asked between steps: on cancelled, the training is saved and ends */
     void (*record)(void *context, const struct limn_train_record *record); /* may be NULL; after every step */
@@ -448,8 +453,9 @@ const char *limn_train_schedule_name(int i);
 /* ---- how fast it is ---- */
 
 struct limn_bench_options {
-    const char *model; /* for "pack-picture"; NULL: the pack that comes with limn */
-    int threads;       /* as in limn_model_options */
+    const char *model;  /* for "pack-picture"; NULL: the pack that comes with limn */
+    const char *device; /* as in limn_model_options, like the next */
+    int threads;
     const struct limn_watch *watch;
 };
 

@@ -11,6 +11,7 @@
 #include "core/io/quote.h"
 #include "core/nn/exchange.h"
 #include "pipeline/api.h"
+#include "pipeline/devices.h"
 #include "pipeline/kind.h"
 #include "pipeline/training_loop.h"
 
@@ -137,16 +138,21 @@ static enum status open_init(struct training *t, struct error *err)
     return status;
 }
 
+static enum status open_backend(struct training *t, struct error *err)
+{
+    const struct device_request request = {.threads = t->threads, .no_fallback = true, .watch = t->watch};
+    return device_open(&t->backend, t->loop->options->device, &request, err);
+}
+
 static enum status open_own(struct training *t, struct error *err)
 {
     enum status status = check_options(t, err);
+    if (status == STATUS_OK) status = open_backend(t, err);
     if (status == STATUS_OK) status = training_find_state(t, err);
     if (status == STATUS_OK) status = training_open_config(t, err);
     if (status == STATUS_OK) status = training_settle(t, 0, err);
     if (status == STATUS_OK) status = open_data(t, err);
     if (status == STATUS_OK) status = open_init(t, err);
-    if (status == STATUS_OK)
-        status = backend_open(&t->backend, "cpu", &(struct backend_options){.threads = t->threads}, err);
     if (status == STATUS_OK) status = pool_create(&t->loop->pool, t->threads, err);
     if (status == STATUS_OK) status = t->family->open(t, err);
     if (status == STATUS_OK) status = training_check_config(t, err);
