@@ -13,7 +13,8 @@
  *
  * Keys: operation, stride, padding, output_padding, upsample, eps, activation, slope, output (the last layer's
  * activation), size (side of a discriminator's pictures). For both networks of a file, they stand in objects
- * "generator" and "discriminator". limn's own files hold the same in their metadata `limn.gan`.
+ * "generator" and "discriminator". limn's own files hold the same in their metadata `limn.gan`, and then nothing is
+ * looked for beside them. A JSON file without any of these keys is somebody else's.
  */
 #ifndef GAN_DETECT_H
 #define GAN_DETECT_H

@@ -11,8 +11,8 @@
  * A conditional generator follows Reed et al. 2016 (arXiv 1605.05396): the text's embedding is brought to a few
  * features by a linear layer with a leaky ReLU, and joins the latent vector behind its last value. A conditional
  * discriminator follows Miyato and Koyama 2018 (arXiv 1802.05637): to the score of the picture is added the inner
- * product of the text, brought to the last features' width by a linear layer, with those features summed over the
- * picture.
+ * product of the text, brought to the last features' width by a linear layer, with those features, here averaged over
+ * the picture and divided by the root of the text's width.
  */
 #ifndef GAN_CONFIG_H
 #define GAN_CONFIG_H

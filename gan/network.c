@@ -3,6 +3,7 @@
 
 #include "core/nn/layers.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static struct node *layer_param(struct graph *g, const struct gan_layer *layer, const char *what,
@@ -77,14 +78,16 @@ static struct node *join_text(struct graph *g, const struct gan_config *config, 
     return graph_concat(g, z, features, 3);
 }
 
-/* How well the features, summed over the picture, go with the text. */
+/* How well the features, averaged over the picture, go with the text: divided as attention's products are, or it would
+ * drown the picture's own score before anything is learnt. */
 static struct node *project_text(struct graph *g, const struct gan_config *config, struct node *features,
                                  struct node *text)
 {
     const int64_t B = shape_dim(features->shape, 0), C = shape_dim(features->shape, -1);
-    struct node *sum = graph_reshape(g, graph_reduce(g, REDUCE_SUM, features, 1u << 1 | 1u << 2), SHAPE(B, C));
+    struct node *mean = graph_reshape(g, graph_reduce(g, REDUCE_MEAN, features, 1u << 1 | 1u << 2), SHAPE(B, C));
     struct node *direction = nn_linear_no_bias(g, text, C, "%s", config->text);
-    return graph_reduce(g, REDUCE_SUM, graph_mul(g, sum, direction), 1u << 1);
+    struct node *product = graph_reduce(g, REDUCE_SUM, graph_mul(g, mean, direction), 1u << 1);
+    return graph_scale(g, product, 1 / sqrtf((float)config->text_width), 0);
 }
 
 struct node *gan_build(struct graph *g, const struct gan_config *config, struct node *x, struct node *text,

@@ -206,18 +206,19 @@ static enum status read_layer(const struct reading *r, int i)
     return status;
 }
 
+static const char *const known_keys[] = {"operation", "stride",     "padding", "output_padding", "upsample",
+                                         "eps",       "activation", "slope",   "output",         "size"};
+enum { KNOWN_KEYS = sizeof known_keys / sizeof *known_keys };
+
 /* True if the JSON says how the network's layers stand: then no layout has to be known. */
 static enum status read_json(struct reading *r, bool *complete)
 {
-    static const char *const keys[] = {"operation", "stride",     "padding", "output_padding", "upsample",
-                                       "eps",       "activation", "slope",   "output",         "size"};
-    enum { KEYS = sizeof keys / sizeof *keys };
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)r->json, key, value)
     {
         bool known = json_is_object(value) && (strcmp(key, "generator") == 0 || strcmp(key, "discriminator") == 0);
-        for (int k = 0; k < KEYS; k++) known = known || strcmp(key, keys[k]) == 0;
+        for (int k = 0; k < KNOWN_KEYS; k++) known = known || strcmp(key, known_keys[k]) == 0;
         if (!known)
             return fail(r->err, STATUS_FORMAT,
                         "%s: '%s' is no key that describes a network; there are operation, stride, padding, "
@@ -234,6 +235,18 @@ static enum status read_json(struct reading *r, bool *complete)
     return read_whole(r, "size", 0, 1, GAN_MAX_SIDE, &r->config->side);
 }
 
+/* Files beside checkpoints may be of many kinds. */
+static bool describes_networks(const json_t *json)
+{
+    for (int k = 0; k < KNOWN_KEYS; k++)
+        if (json_object_get(json, known_keys[k])) return true;
+    const json_t *networks[] = {json_object_get(json, "generator"), json_object_get(json, "discriminator")};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < KNOWN_KEYS; k++)
+            if (json_object_get(networks[i], known_keys[k])) return true;
+    return false;
+}
+
 /* text: the whole JSON; the network's own object in it comes over what stands around it. */
 static enum status apply(struct gan_config *config, const char *text, size_t size, const char *name, bool *complete,
                          struct error *err)
@@ -245,6 +258,10 @@ static enum status apply(struct gan_config *config, const char *text, size_t siz
         return fail(err, STATUS_FORMAT, "%s: is not a JSON object (line %d)", name, json ? 1 : where.line);
     }
     struct reading r = {.config = config, .json = json, .name = name, .err = err};
+    if (!describes_networks(json)) {
+        json_decref(json);
+        return STATUS_OK;
+    }
     enum status status = read_json(&r, complete);
     r.json = json_object_get(json, config->role == GAN_GENERATOR ? "generator" : "discriminator");
     if (status == STATUS_OK && r.json) status = read_json(&r, complete);
@@ -361,7 +378,7 @@ enum status gan_settings_read(struct gan_config *config, const struct checkpoint
     const int side = config->side;
     config->side = 0;
     if (own) status = apply(config, own, strlen(own), path, &complete, err);
-    if (status == STATUS_OK) status = apply_file(config, path, &complete, err);
+    if (!own) status = apply_file(config, path, &complete, err);
     if (status != STATUS_OK) return status;
     if (!complete) return ask(config, path, err);
     if (config->role == GAN_DISCRIMINATOR && config->side == 0) {

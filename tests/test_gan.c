@@ -218,7 +218,8 @@ static void test_json(void **state)
         {"[1, 2]", "is not a JSON object"},
         {"{\"stride\": ", "is not a JSON object (line 1)"},
         {"{\"stride\": [1, 2], \"padding\": 0}", "'stride' has 2 entries; the network has 3 layers"},
-        {"{\"strides\": 1}", "'strides' is no key"},
+        {"{\"stride\": 2, \"strides\": 1}", "'strides' is no key"},
+        {"{\"training\": {\"steps\": 1}}", "whose strides no checkpoint holds"}, /* somebody else's */
         {"{\"stride\": 0, \"padding\": 0}", "'stride' of layer 1 must be a whole number from 1 to 16"},
         {"{\"stride\": [1, 2, 2], \"padding\": [0, 2, \"2\"]}", "'padding' of layer 3 must be"},
         {"{\"stride\": [1, 2, 2], \"padding\": [0, 2, 2], \"output_padding\": 1}", "'output_padding' of layer 1"},

@@ -283,7 +283,8 @@ class ConditionalD(nn.Module):
 
     def forward(self, x, text):
         features = self.discriminator[:2](x)
-        return self.discriminator[2](features).view(-1) + (self.discriminator.text(text) * features.sum((2, 3))).sum(1)
+        product = (self.discriminator.text(text) * features.mean((2, 3))).sum(1) / text.shape[1] ** 0.5
+        return self.discriminator[2](features).view(-1) + product
 
 
 g, d = randomise(ConditionalG(4, 2, 9)), randomise(ConditionalD(3, 9))

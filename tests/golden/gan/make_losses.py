@@ -62,7 +62,9 @@ class Networks(nn.Module):
     def d(self, x, text):
         h = self.discriminator[:5](x)
         y = self.discriminator[5](h).view(B)
-        return y + (self.discriminator.text(text) * h.sum((2, 3))).sum(1) if self.text else y
+        if not self.text:
+            return y
+        return y + (self.discriminator.text(text) * h.mean((2, 3))).sum(1) / TEXT ** 0.5
 
 
 def judge(scores, real, loss, target):
