@@ -63,6 +63,8 @@ void page_name(struct page *page, const struct comparison *c, int entrant);
 void page_shot(struct page *page, const struct entrant *entrant, int64_t shot, int side);
 /* As people read it: "30.5", "1,234", "0.0012". */
 void page_number(struct page *page, double value);
+/* As long as the value's share of the most. */
+void page_bar(struct page *page, double value, double most);
 void page_error(struct page *page, double value); /* with a plus-minus sign before it */
 
 #endif

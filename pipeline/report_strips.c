@@ -225,8 +225,9 @@ static void put_hits(struct page *page, const struct comparison *c)
         page_put(page, "</th>");
         for (int e = 0; e < c->count; e++) {
             const int64_t hits = c->entrants[e].measures.prompt_hits[p];
-            page_format(page, "<td class=\"e%d\">%lld <span class=\"bar\"><i style=\"width:%.1f%%\"></i></span></td>",
-                        e, (long long)hits, 100.0 * (double)hits / (double)most);
+            page_format(page, "<td class=\"e%d\">%lld ", e, (long long)hits);
+            page_bar(page, (double)hits, (double)most);
+            page_put(page, "</td>");
         }
         page_put(page, "</tr>");
     }
@@ -301,8 +302,8 @@ static void put_nearest(struct page *page, const struct comparison *c, int e)
     page_put(page, "<ul class=\"pairs\">");
     for (int k = 0; k < count; k++) {
         page_put(page, "<li><div class=\"row\">");
-        page_shot(page, entrant, order[k], 72);
-        put_member(page, &c->reference, m->nearest_training[order[k]], 72, "the nearest reference picture");
+        page_shot(page, entrant, order[k], 60);
+        put_member(page, &c->reference, m->nearest_training[order[k]], 60, "the nearest reference picture");
         page_put(page, "</div>distance ");
         page_number(page, m->nearest_distance[order[k]]);
         page_put(page, "</li>");

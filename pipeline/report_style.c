@@ -56,7 +56,7 @@ const char *const report_style[] = {
     ".strip img{width:100%;margin-bottom:.25rem}\n",
     ".row{display:flex;flex-wrap:wrap;align-items:flex-start;gap:.4rem}\n",
     "td .row{flex-wrap:nowrap}td .row img{flex:0 1 auto;min-width:0}\n",
-    ".pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(10.5rem,1fr));gap:.8rem;margin:.5rem 0 1rem;"
+    ".pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.2rem,1fr));gap:.8rem;margin:.5rem 0 1rem;"
     "padding:0;list-style:none}\n",
     ".pairs li{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.5rem;font-size:.8rem;"
     "color:var(--soft)}\n",

@@ -58,7 +58,7 @@ static void put_amount(struct page *page, double value, const char *unit)
     page_format(page, "%.3g %s%s", value, prefixes[i], unit);
 }
 
-static void put_bar(struct page *page, double value, double most)
+void page_bar(struct page *page, double value, double most)
 {
     const double share = most > 0 && value > 0 ? fmin(1, value / most) : 0;
     page_put(page, "<span class=\"bar\">");
@@ -137,7 +137,7 @@ static void put_figure(struct page *page, const struct comparison *c, int entran
             page_put(page, "</span>");
         }
         if (clear_best(c, measure) == entrant) page_put(page, "<span class=\"best\">better</span>");
-        put_bar(page, f->value, most);
+        page_bar(page, f->value, most);
         if (isfinite(f->ideal)) {
             page_put(page, "<small>ideal ");
             page_number(page, f->ideal);
@@ -334,7 +334,7 @@ static void put_cost_row(struct page *page, const struct comparison *c, enum cos
         page_put(page, "\"><b>");
         put_cost(page, which, value);
         page_put(page, "</b>");
-        put_bar(page, value, most);
+        page_bar(page, value, most);
         page_put(page, "</td>");
     }
     page_put(page, "</tr>");

@@ -395,6 +395,39 @@ static void test_refusals(void **state)
     assert_int_not_equal(access(in_folder("out/report.html"), F_OK), 0);
 }
 
+/* The library's own refusals. */
+static void test_requests(void **state)
+{
+    (void)state;
+    const char *const two[] = {"a", "b"}, *const hole[] = {"a", NULL}, *const empty[] = {"a", ""};
+    const struct {
+        struct limn_compare_request request;
+        const char *sentence;
+    } cases[] = {
+        {{.models = two, .model_count = 2, .folders = two, .folder_count = 2}, "are not compared with each other"},
+        {{.folders = two, .folder_count = 2, .prompts = two, .prompt_count = 2}, "say themselves"},
+        {{.models = two, .model_count = 1}, "1 models: 2 to 4 can be compared"},
+        {{.folders = two, .folder_count = 5}, "5 folders: 2 to 4 can be compared"},
+        {{.models = two, .model_count = 2, .prompts = two, .prompt_count = 0}, "0 prompts: 1 to 1000"},
+        {{.models = two, .model_count = 2, .prompts = hole, .prompt_count = 2}, "prompt 2 of 2 is NULL"},
+        {{.models = empty, .model_count = 2}, "model 2 of 2 has no name"},
+        {{.models = hole, .model_count = 2}, "model 2 of 2 has no name"},
+        {{.models = two, .model_count = 2, .count = 10001}, "10001 pictures of each prompt: must be 1 to 10000"},
+        {{.models = two, .model_count = 2, .count = -1}, "-1 pictures of each prompt"},
+        {{.models = two, .model_count = 2, .threads = 257}, "threads 257"},
+        {{.models = two, .model_count = 2, .prompts = two, .prompt_count = 2, .output = ""}, "a: "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct limn_comparison comparison;
+        struct limn_error error = {0};
+        assert_int_not_equal(limn_compare(&cases[i].request, &comparison, &error), LIMN_OK);
+        if (!strstr(error.text, cases[i].sentence)) fail_msg("%s: %s", cases[i].sentence, error.text);
+        assert_null(comparison.report);
+        assert_null(comparison.verdict);
+    }
+    limn_comparison_clear(NULL);
+}
+
 /* A disk that is full when the page is written leaves no half of one. */
 static void test_full_disk(void **state)
 {
@@ -414,7 +447,7 @@ int main(void)
         cmocka_unit_test(test_figures),     cmocka_unit_test(test_folders_of_models),
         cmocka_unit_test(test_interrupted), cmocka_unit_test(test_escaping),
         cmocka_unit_test(test_grid),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_requests),    cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
