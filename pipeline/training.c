@@ -258,8 +258,10 @@ static enum status run(struct training *t, struct error *err)
     enum status status = STATUS_OK;
     loop->started = api_clock();
     loop->first_step = loop->recorded = t->step;
-    if (t->step >= s->steps)
+    if (t->step >= s->steps) { /* It may have been killed between its last checkpoint and the result. */
         watch_note(t->watch, "all of the %lld steps are done already; --steps asks for more", (long long)s->steps);
+        status = save(t, err);
+    }
     while (t->step < s->steps && status == STATUS_OK) {
         bool stopped = false;
         status = step(t, err);

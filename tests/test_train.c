@@ -263,6 +263,10 @@ static void test_stopped(void **state)
                           &status)); /* settings are remembered */
     run_well("--resume --out stopped/m.safetensors");
     assert_true(same_files("whole/m.state.safetensors", "stopped/m.state.safetensors"));
+    /* Killed after the last checkpoint, before the result. */
+    assert_int_equal(unlink(scratch_path(&scratch, "stopped/m.safetensors")), 0);
+    run_well("--resume --out stopped/m.safetensors");
+    assert_true(same_files("whole/m.safetensors", "stopped/m.safetensors"));
 }
 
 /* The other families keep what they need as well. */
