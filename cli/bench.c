@@ -73,6 +73,7 @@ int command_bench(const struct options *options)
     const struct limn_bench_options bench = {
         .watch = &watch,
         .model = options->given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
+        .device = options_device(options),
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
     };
     struct limn_error error = {0};

@@ -253,6 +253,7 @@ int command_compare(const struct options *options)
         .clip = text_or_null(options, OPTION_CLIP),
         .output = options->given[OPTION_REPORT] ? options->value[OPTION_REPORT].text : "limn-compare",
         .seed = whole_or_zero(options, OPTION_FIRST_SEED),
+        .device = options_device(options),
         .threads = (int)whole_or_zero(options, OPTION_THREADS),
         .max_memory = whole_or_zero(options, OPTION_MAX_MEMORY),
     };

@@ -295,6 +295,13 @@ bool options_parse(struct options *options, const struct command *command, int a
     return true;
 }
 
+const char *options_device(const struct options *options)
+{
+    if (options->given[OPTION_DEVICE]) return options->value[OPTION_DEVICE].text;
+    const char *usual = getenv("LIMN_DEVICE");
+    return usual && *usual ? usual : "auto";
+}
+
 /* ---- help ---- */
 
 /* Words of `text` from column `indent` on, lines of at most 100 columns; the first line is already at `indent`. */

@@ -159,7 +159,8 @@ enum {
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
     X(DEVICE, "device", 0, KIND_TEXT, "DEVICE", 0, 0, NULL,                                                            \
       FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                     \
-      "cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists them (default: the best real GPU, else the CPU)") \
+      "cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists them (default: $LIMN_DEVICE, else the best real " \
+      "GPU, else the CPU)")                                                                                            \
     X(NO_FALLBACK, "no-fallback", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                           \
       "what a GPU fails at is an error (default: the CPU goes on)")                                                    \
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL,                                             \
@@ -213,7 +214,7 @@ bool options_parse(struct options *options, const struct command *command, int a
 /* The options of a command, each with its help, to standard output. */
 void options_print(const struct command *command);
 
-/* What --device says; without it, "auto". */
+/* What --device says; without it $LIMN_DEVICE, without that "auto". */
 const char *options_device(const struct options *options);
 
 /* Writes "limn: ..." and a hint where help is to be had to stderr; returns EXIT_USAGE. */

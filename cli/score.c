@@ -41,6 +41,7 @@ static enum limn_status open_clip(struct limn_clip **clip, const struct options 
     const struct limn_clip_options clip_options = {
         .path = options->given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
         .activation = options->given[OPTION_ACTIVATION] ? options->value[OPTION_ACTIVATION].text : NULL,
+        .device = options_device(options),
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
         .max_memory = options->given[OPTION_MAX_MEMORY] ? (uint64_t)options->value[OPTION_MAX_MEMORY].whole : 0,
     };

@@ -8,6 +8,7 @@
 #include "core/tensor/exec.h"
 #include "core/tensor/flops.h"
 #include "pipeline/api.h"
+#include "pipeline/devices.h"
 #include "pipeline/model.h"
 
 #include <assert.h>
@@ -204,7 +205,7 @@ static enum status measure_runs(struct limn_bench_result *result, struct exec *e
 static enum status bench_network(struct limn_bench_result *result, void (*build)(struct graph *g), int rounds,
                                  const struct limn_bench_options *options, struct error *err)
 {
-    const struct backend_options backend_options = {.threads = options->threads};
+    const struct device_request device = {.threads = options->threads, .no_fallback = true, .watch = options->watch};
     struct backend *backend = NULL;
     struct params *params = NULL;
     struct checkpoint *checkpoint = NULL;
@@ -214,7 +215,7 @@ static enum status bench_network(struct limn_bench_result *result, void (*build)
     enum status status = g.error.status;
     if (status != STATUS_OK) status = fail(err, status, "%s", g.error.text);
     if (status == STATUS_OK) status = make_checkpoint(&checkpoint, &g, err);
-    if (status == STATUS_OK) status = backend_open(&backend, "cpu", &backend_options, err);
+    if (status == STATUS_OK) status = device_open(&backend, options->device, &device, err);
     if (status == STATUS_OK) status = params_create(&params, backend, err);
     if (status == STATUS_OK) status = params_load(params, &g, checkpoint, err);
     checkpoint_close(checkpoint);
@@ -250,7 +251,8 @@ static enum status bench_text(struct limn_bench_result *result, const struct lim
 static enum status bench_picture(struct limn_bench_result *result, const struct limn_bench_options *options,
                                  struct error *err)
 {
-    const struct limn_model_options model_options = {.path = options->model, .threads = options->threads};
+    const struct limn_model_options model_options = {
+        .path = options->model, .device = options->device, .no_fallback = 1, .threads = options->threads};
     const struct limn_request request = {.prompt = "a red apple", .seed = 1, .watch = options->watch};
     struct limn_error why = {0};
     struct limn_model *model = NULL;

@@ -280,7 +280,12 @@ static enum status run_model(struct comparison *c, struct entrant *entrant, int 
                                       .cancelled = c->watch ? c->watch->cancelled : NULL,
                                       .note = c->watch ? c->watch->note : NULL};
     const struct limn_model_options options = {
-        .path = entrant->path, .threads = c->request->threads, .max_memory = c->request->max_memory, .watch = &silent};
+        .path = entrant->path,
+        .device = c->request->device,
+        .threads = c->request->threads,
+        .max_memory = c->request->max_memory,
+        .watch = &silent,
+    };
     struct limn_error why = {0};
     struct limn_model *model = NULL;
     const char *hash = "";

@@ -4,8 +4,11 @@
  */
 #include "pipeline/api.h"
 #include "pipeline/compare.h"
+#include "pipeline/devices.h"
 
 #include <string.h>
+
+enum { FEW_PICTURES = 50 };
 
 struct observer {
     const struct limn_watch *watch; /* the request's; may be NULL */
@@ -47,7 +50,8 @@ static enum status open_network(struct laboratory *lab, struct error *err)
         source.path = path;
     }
     if (status == STATUS_OK)
-        status = backend_open(&lab->backend, "cpu", &(struct backend_options){.threads = c->request->threads}, err);
+        status = device_open(&lab->backend, c->request->device,
+                             &(struct device_request){.threads = c->request->threads}, err);
     source.backend = lab->backend;
     if (status == STATUS_OK) status = clip_pair_open(&lab->pair, &source, err);
     if (status != STATUS_OK) return status;
@@ -136,10 +140,23 @@ static enum status take(struct laboratory *lab, struct entrant *entrant, struct 
     return status;
 }
 
+static enum status warn_few(struct comparison *c, struct error *err)
+{
+    int64_t fewest = c->entrants[0].set.count;
+    for (int i = 1; i < c->count; i++)
+        if (c->entrants[i].set.count < fewest) fewest = c->entrants[i].set.count;
+    if (fewest >= FEW_PICTURES) return STATUS_OK;
+    return compare_warn(c, err,
+                        "%lld pictures are few: what they show may be chance, and no figure here is fit to be "
+                        "quoted",
+                        (long long)fewest);
+}
+
 static enum status measure_all(struct laboratory *lab, struct error *err)
 {
     struct comparison *c = lab->c;
     enum status status = open_network(lab, err);
+    if (status == STATUS_OK) status = warn_few(c, err);
     for (int i = 0; i < c->count && status == STATUS_OK; i++)
         status = embed(lab, &c->entrants[i].set, c->entrants[i].name, err);
     if (status == STATUS_OK) status = read_reference(lab, err);

@@ -42,9 +42,15 @@ static void count_step(void *context, const struct node *node)
         if (node->input[i] && node->input[i]->op == OP_PARAM) count_weight(meter, node->input[i]->as.param.weight);
 }
 
+static void count_timed(void *context, const struct node *node, double seconds)
+{
+    (void)seconds;
+    count_step(context, node);
+}
+
 void compare_meter_start(struct compare_meter *meter, struct limn_model *model)
 {
-    meter->probe = (struct backend_probe){.step = count_step, .context = meter};
+    meter->probe = (struct backend_probe){.step = count_step, .timed = count_timed, .context = meter};
     meter->backend = model->backend;
     meter->backend->probe = &meter->probe;
 }

@@ -5,6 +5,7 @@
 #include "core/io/quote.h"
 #include "core/tensor/exec.h"
 #include "pipeline/api.h"
+#include "pipeline/devices.h"
 #include "pipeline/gan_model.h"
 
 #include <stdio.h>
@@ -266,8 +267,58 @@ static enum status check_options(const struct limn_model_options *options, struc
 
 static enum status open_backend(struct limn_model *model, const struct limn_model_options *options, struct error *err)
 {
-    const struct backend_options chosen = {.threads = options->threads};
-    return backend_open(&model->backend, options->device ? options->device : "cpu", &chosen, err);
+    const struct device_request request = {
+        .threads = options->threads, .no_fallback = options->no_fallback != 0, .watch = options->watch};
+    model->threads = options->threads;
+    model->no_fallback = options->no_fallback != 0;
+    return device_open(&model->backend, options->device, &request, err);
+}
+
+/* All that lies in the backend's memory, and what belongs to it. */
+static enum status load_on_backend(struct limn_model *model, const struct limn_watch *watch, struct error *err)
+{
+    enum status status = params_create(&model->params, model->backend, err);
+    if (status != STATUS_OK) return status;
+    if (model->recognised.kind == MODEL_GAN) return gan_model_open(model, err);
+    status = open_text(model, err);
+    if (status == STATUS_OK) status = watch_check(watch, err);
+    return status == STATUS_OK ? load_weights(model, err) : status;
+}
+
+static void close_backend(struct limn_model *model)
+{
+    text_encoder_destroy(model->text);
+    memory_free(model->gan);
+    params_destroy(model->params);
+    if (model->backend) model->backend->f->close(model->backend);
+    model->text = NULL;
+    model->gan = NULL;
+    model->params = NULL;
+    model->backend = NULL;
+}
+
+bool model_may_fall_back(const struct limn_model *model, enum status status)
+{
+    return !model->no_fallback && device_may_fall_back(model->backend, status);
+}
+
+enum status model_fall_back(struct limn_model *model, const struct limn_watch *watch, const char *why,
+                            struct error *err)
+{
+    watch_note(watch, "%s; limn goes on with the CPU", why);
+    close_backend(model);
+    const enum status status =
+        device_open(&model->backend, "cpu", &(struct device_request){.threads = model->threads}, err);
+    return status == STATUS_OK ? load_on_backend(model, watch, err) : status;
+}
+
+static enum status load_parts(struct limn_model *model, const struct limn_watch *watch, struct error *err)
+{
+    struct error why = {0};
+    const enum status status = load_on_backend(model, watch, &why);
+    if (status == STATUS_OK) return STATUS_OK;
+    if (!model_may_fall_back(model, status)) return fail(err, status, "%s", why.text);
+    return model_fall_back(model, watch, why.text, err);
 }
 
 /* A GAN has none of a diffusion model's parts but, maybe, the text encoder. */
@@ -276,15 +327,15 @@ static enum status open_gan(struct limn_model *model, const struct limn_model_op
     if (options->vae || options->prediction)
         return fail(err, STATUS_ARGUMENT, "%s: a GAN has no use for a %s", model->path,
                     options->vae ? "VAE" : "prediction");
-    enum status status = pack_present(model->checkpoint) ? pack_read(&model->pack, model->checkpoint, err) : STATUS_OK;
-    if (status == STATUS_OK) status = open_backend(model, options, err);
-    if (status == STATUS_OK) status = params_create(&model->params, model->backend, err);
-    return status == STATUS_OK ? gan_model_open(model, err) : status;
+    const enum status status =
+        pack_present(model->checkpoint) ? pack_read(&model->pack, model->checkpoint, err) : STATUS_OK;
+    return status == STATUS_OK ? load_parts(model, options->watch, err) : status;
 }
 
 static enum status open_model(struct limn_model *model, const struct limn_model_options *options, struct error *err)
 {
     enum status status = check_options(options, err);
+    if (status == STATUS_OK) status = open_backend(model, options, err);
     if (status != STATUS_OK) return status;
     model->max_memory = options->max_memory;
     if (options->path)
@@ -302,11 +353,7 @@ static enum status open_model(struct limn_model *model, const struct limn_model_
     if (status == STATUS_OK) status = detect_networks(model, err);
     if (status == STATUS_OK) status = make_schedule(model, options->prediction, options->watch, err);
     if (status == STATUS_OK) status = check_memory(model, err);
-    if (status == STATUS_OK) status = open_backend(model, options, err);
-    if (status == STATUS_OK) status = params_create(&model->params, model->backend, err);
-    if (status == STATUS_OK) status = open_text(model, err);
-    if (status == STATUS_OK) status = watch_check(options->watch, err);
-    return status == STATUS_OK ? load_weights(model, err) : status;
+    return status == STATUS_OK ? load_parts(model, options->watch, err) : status;
 }
 
 enum limn_status limn_model_open(struct limn_model **model, const struct limn_model_options *options,
@@ -335,10 +382,7 @@ enum limn_status limn_model_open(struct limn_model **model, const struct limn_mo
 void limn_model_close(struct limn_model *model)
 {
     if (!model) return;
-    text_encoder_destroy(model->text);
-    memory_free(model->gan);
-    params_destroy(model->params);
-    if (model->backend) model->backend->f->close(model->backend);
+    close_backend(model);
     schedule_clear(&model->schedule);
     pack_clear(&model->pack);
     checkpoint_close(model->vae_checkpoint);

@@ -37,6 +37,8 @@ struct limn_model {
     struct vae_config vae;
     struct schedule schedule;
     double latent_scale;
+    int threads;         /* of the CPU, should it have to go on */
+    bool no_fallback;    /* the CPU does not go on with what the device failed at */
     uint64_t max_memory; /* 0: no limit */
     uint64_t peak_bytes; /* most that weights and a stage's run have taken together so far */
     bool prediction_forced;
@@ -53,6 +55,12 @@ MUST_CHECK enum status model_shipped_path(const char *name, char path[MODEL_PATH
 void model_short_name(const char *path, char *name, size_t size);
 /* First ten digits of the file's SHA-256, read once; "" for a folder. */
 MUST_CHECK enum status model_hash(struct limn_model *model, const char **hash, struct error *err);
+
+/* May the CPU do what failed with this status? If so: the model, moved to the CPU, with a note that says why. What was
+ * under way begins anew. */
+bool model_may_fall_back(const struct limn_model *model, enum status status);
+MUST_CHECK enum status model_fall_back(struct limn_model *model, const struct limn_watch *watch, const char *why,
+                                       struct error *err);
 
 /* The checkpoint that holds the VAE. */
 const struct checkpoint *model_vae_checkpoint(const struct limn_model *model);

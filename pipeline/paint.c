@@ -158,7 +158,14 @@ static enum status paint(struct limn_model *model, const struct limn_request *re
                          struct error *err)
 {
     struct image image = {0};
-    const enum status status = (model->gan ? paint_by_gan : paint_by_diffusion)(model, request, picture, &image, err);
+    struct error why = {0};
+    enum status status = (model->gan ? paint_by_gan : paint_by_diffusion)(model, request, picture, &image, &why);
+    if (status != STATUS_OK && !model_may_fall_back(model, status)) return fail(err, status, "%s", why.text);
+    if (status != STATUS_OK) {
+        status = model_fall_back(model, request->watch, why.text, err);
+        if (status == STATUS_OK)
+            status = (model->gan ? paint_by_gan : paint_by_diffusion)(model, request, picture, &image, err);
+    }
     if (status == STATUS_OK) {
         picture->image = api_limn_image(&image);
         picture->seed = request->seed;

@@ -2,6 +2,7 @@
 #include "pipeline/score.h"
 
 #include "pipeline/api.h"
+#include "pipeline/devices.h"
 #include "pipeline/model.h"
 
 #include <string.h>
@@ -24,7 +25,8 @@ static enum status open_clip(struct limn_clip *clip, const struct limn_clip_opti
     enum status status = options->path ? STATUS_OK : model_shipped_path("clip.safetensors", path, err);
     if (!options->path) source.path = path;
     if (status == STATUS_OK)
-        status = backend_open(&clip->backend, "cpu", &(struct backend_options){.threads = options->threads}, err);
+        status =
+            device_open(&clip->backend, options->device, &(struct device_request){.threads = options->threads}, err);
     source.backend = clip->backend;
     source.limit = (size_t)options->max_memory;
     return status == STATUS_OK ? clip_pair_open(&clip->pair, &source, err) : status;

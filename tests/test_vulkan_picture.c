@@ -54,7 +54,9 @@ static void test_no_such_device(void **state)
     assert_int_equal(paint("vulkan:no such device", &picture, &error), LIMN_ARGUMENT);
     assert_non_null(strstr(error.text, "there is no Vulkan device 'no such device'"));
     assert_int_equal(paint("abacus:1", &picture, &error), LIMN_ARGUMENT);
-    assert_string_equal(error.text, "there is no backend 'abacus:1'; there are: cpu vulkan");
+    assert_string_equal(error.text,
+                        "device 'abacus:1': must be cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists "
+                        "those there are");
 }
 
 int main(void)

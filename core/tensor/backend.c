@@ -9,6 +9,10 @@
 /* core/cpu/kernels.h; like the open functions it is known here by name only. */
 double cpu_sgemm_gflops(struct pool *pool);
 
+#ifdef LIMN_VULKAN
+MUST_CHECK enum status vulkan_backend_devices(struct backend_device *list, int *count, struct error *err);
+#endif
+
 static const struct {
     const char *name;
     enum status (*open)(struct backend **out, const struct backend_options *options, struct error *err);
@@ -32,6 +36,19 @@ enum status backend_open(struct backend **out, const char *name, const struct ba
 #define X(name) " " #name
     return fail(err, STATUS_ARGUMENT, "there is no backend '%.80s'; there are:" BACKEND_MAP(X), name);
 #undef X
+}
+
+enum status backend_devices(struct backend_device list[BACKEND_MOST_DEVICES], int *count, struct error *err)
+{
+    *count = 0;
+#ifdef LIMN_VULKAN
+    return vulkan_backend_devices(list, count, err);
+#else
+    (void)list;
+    return fail(err, STATUS_UNSUPPORTED,
+                "this limn was built without Vulkan (glslc or Vulkan's headers were missing); build it again with "
+                "them, or run on the CPU");
+#endif
 }
 
 static bool dtype_fits(const struct node *node, int i)

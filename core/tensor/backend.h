@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct node;
 struct plan;
@@ -80,6 +81,25 @@ BACKEND_MAP(X)
  * it with (*out)->f->close(*out) after everything that lives in it. */
 MUST_CHECK enum status backend_open(struct backend **out, const char *name, const struct backend_options *options,
                                     struct error *err);
+
+/* What `limn devices` tells of a device; its number is its place in the list. */
+struct backend_device {
+    char name[256];
+    const char *type; /* "discrete GPU", "software device", ... */
+    char driver[576]; /* its name and version */
+    char version[16]; /* of Vulkan: "1.3.230" */
+    uint64_t memory;  /* bytes that are the device's own, or that it shares with the host */
+    char kernels[160]; /* the families of kernels that it can run, the fastest first: "subgroup, products" */
+    bool software;     /* runs only when it is named */
+    char problem[ERROR_TEXT_BYTES]; /* why it cannot be opened; then all else is empty. "": it can */
+};
+
+enum { BACKEND_MOST_DEVICES = 16 };
+
+/* The devices beside the CPU, the best first, by the numbers that "vulkan:N" takes. STATUS_UNSUPPORTED, with a sentence,
+ * where there can be none: without the loader, or in a build without Vulkan. */
+MUST_CHECK enum status backend_devices(struct backend_device list[BACKEND_MOST_DEVICES], int *count,
+                                       struct error *err);
 
 /* The yardstick of limn bench: GFLOP/s of f32 matrix products by the library that the CPU backend is built on, with
  * this many threads (0: all processors). */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "pipeline/devices.h"
+
+#include "pipeline/api.h"
+
+#include <string.h>
+
+static enum status open_cpu(struct backend **out, const struct device_request *request, struct error *err)
+{
+    return backend_open(out, "cpu", &(struct backend_options){.threads = request->threads}, err);
+}
+
+static enum status open_vulkan(struct backend **out, const char *name, struct error *err)
+{
+#ifdef LIMN_VULKAN
+    return backend_open(out, name, NULL, err);
+#else
+    struct backend_device list[BACKEND_MOST_DEVICES];
+    int count;
+    (void)out, (void)name;
+    return backend_devices(list, &count, err); /* which says what is missing */
+#endif
+}
+
+bool device_may_fall_back(const struct backend *backend, enum status status)
+{
+    if (!backend || strcmp(backend->f->name, "cpu") == 0) return false;
+    return status == STATUS_DEVICE || status == STATUS_NO_MEMORY || status == STATUS_UNSUPPORTED;
+}
+
+/* A machine without a GPU is nothing to talk about; one whose GPU cannot be used is. */
+static bool has_no_gpu(void)
+{
+    struct backend_device list[BACKEND_MOST_DEVICES];
+    struct error err = {0};
+    int count = 0;
+    if (backend_devices(list, &count, &err) != STATUS_OK) return false;
+    for (int i = 0; i < count; i++)
+        if (!list[i].software) return false;
+    return true;
+}
+
+static bool is_name(const char *name)
+{
+    return strcmp(name, "auto") == 0 || strcmp(name, "vulkan") == 0 ||
+           (strncmp(name, "vulkan:", 7) == 0 && name[7] != '\0');
+}
+
+enum status device_open(struct backend **out, const char *name, const struct device_request *request, struct error *err)
+{
+    *out = NULL;
+    if (!name || strcmp(name, "cpu") == 0) return open_cpu(out, request, err);
+    if (!is_name(name))
+        return fail(err, STATUS_ARGUMENT,
+                    "device '%.80s': must be cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists those "
+                    "there are",
+                    name);
+    const bool any = strcmp(name, "auto") == 0;
+    struct error why = {0};
+    const enum status status = open_vulkan(out, any ? "vulkan" : name, &why);
+    if (status == STATUS_OK) return STATUS_OK;
+    const bool broken = status == STATUS_DEVICE || status == STATUS_NO_MEMORY;
+    if (!any && (!broken || request->no_fallback)) return fail(err, status, "%s", why.text);
+    if (status != STATUS_UNSUPPORTED || !has_no_gpu())
+        watch_note(request->watch, "%s; limn goes on with the CPU%s", why.text,
+                   any ? " (--device cpu or LIMN_DEVICE=cpu asks for it)" : "");
+    return open_cpu(out, request, err);
+}
