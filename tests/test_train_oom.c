@@ -24,6 +24,10 @@ static int set_up(void **state)
 {
     (void)state;
     train_set_up(&scratch);
+    static const char vae[] =
+        "{\"training\": {\"optimiser\": \"muon\"}, \"vae\": {\"channels\": 4, \"multipliers\": [1, 2],"
+        " \"latent\": 2, \"groups\": 2}}";
+    file_save(scratch_path(&scratch, "vae.json"), vae, sizeof vae - 1);
     return chdir(scratch.folder);
 }
 
@@ -35,7 +39,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static enum limn_status train(int steps, int resume, struct limn_error *error)
+static enum limn_status train_diffusion(int steps, int resume, struct limn_error *error)
 {
     const struct limn_train_options options = {
         .family = "diffusion",
@@ -54,8 +58,27 @@ static enum limn_status train(int steps, int resume, struct limn_error *error)
     return limn_train(&options, error);
 }
 
+/* With a sheet. */
+static enum limn_status train_vae(int steps, int resume, struct limn_error *error)
+{
+    const struct limn_train_options options = {
+        .family = "vae",
+        .data = "pictures",
+        .out = "v.safetensors",
+        .config = "vae.json",
+        .size = 16,
+        .steps = steps,
+        .batch = 2,
+        .threads = 1,
+        .resume = resume,
+        .restart = !resume,
+        .sheet_every = 1,
+    };
+    return limn_train(&options, error);
+}
+
 /* Calls `train` with its first allocation failing, then its second, until it gets by without the one that would. */
-static void fail_each(int steps, int resume)
+static void fail_each(enum limn_status (*train)(int, int, struct limn_error *), int steps, int resume)
 {
     for (uint64_t i = 1;; i++) {
         struct limn_error error = {0};
@@ -77,14 +100,21 @@ static void fail_each(int steps, int resume)
 static void test_one_step(void **state)
 {
     (void)state;
-    fail_each(1, 0);
+    fail_each(train_diffusion, 1, 0);
 }
 
 /* What is resumed is never lost: the checkpoint of step 1 is there until that of step 2 is. */
 static void test_resumed(void **state)
 {
     (void)state;
-    fail_each(2, 1);
+    fail_each(train_diffusion, 2, 1);
+}
+
+static void test_vae(void **state)
+{
+    (void)state;
+    fail_each(train_vae, 1, 0);
+    fail_each(train_vae, 2, 1);
 }
 
 int main(void)
@@ -92,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_step),
         cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_vae),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
