@@ -39,6 +39,11 @@ static bool ends_in(const char *path, const char *ending)
     return dot && strcasecmp(dot, ending) == 0;
 }
 
+static bool is_animation(const char *path)
+{
+    return ends_in(path, ".apng") || ends_in(path, ".gif");
+}
+
 static enum limn_status session_open(struct session *s, const struct options *options)
 {
     const bool *given = options->given;
@@ -98,7 +103,7 @@ static enum limn_status write_pictures(struct session *s, const struct limn_pict
     enum limn_status status;
     if (count == 1) {
         status = limn_picture_write(&pictures[0], path, &s->error);
-    } else if (ends_in(path, ".apng")) {
+    } else if (is_animation(path)) {
         status = limn_animation_write(pictures, count, milliseconds, path, &s->error);
     } else {
         status = limn_picture_sheet(&sheet, pictures, count, columns, &s->error);
@@ -123,7 +128,7 @@ static enum limn_status walk(struct session *s, const struct seeds *seeds, struc
 {
     static const char *const too_many = "a walk of %d pictures: at most %d are allowed; take fewer seeds or --frames";
     float from[MOST_LATENT], to[MOST_LATENT], at[MOST_LATENT];
-    const bool loops = ends_in(output_path(s->options), ".apng");
+    const bool loops = is_animation(output_path(s->options));
     const int frames = s->options->given[OPTION_FRAMES] ? (int)s->options->value[OPTION_FRAMES].whole : FRAMES;
     const int legs = loops ? seeds->count : seeds->count - 1;
     const int64_t count = (int64_t)legs * frames + (loops ? 0 : 1);
@@ -298,8 +303,9 @@ int command_latent(const struct options *options)
     const char *path = output_path(options);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(options->words[0], kinds[i].name) != 0) continue;
-        if (!ends_in(path, ".png") && !(i == 0 && ends_in(path, ".apng")))
-            return usage_error("--output %s: must end in .png%s", path, i == 0 ? ", or .apng for an animation" : "");
+        if (!ends_in(path, ".png") && !(i == 0 && is_animation(path)))
+            return usage_error("--output %s: must end in .png%s", path,
+                               i == 0 ? ", or in .apng or .gif for an animation" : "");
         return kinds[i].run(options);
     }
     return usage_error("latent '%s' is not known; there are walk, mix, find and judge", options->words[0]);

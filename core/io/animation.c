@@ -3,12 +3,17 @@
  * Each frame is encoded as a PNG file of its own by libpng, and its chunks are put into the one file: libpng itself
  * does not know animations.
  */
+#define _POSIX_C_SOURCE 200809L /* strcasecmp */
 #include "core/io/animation.h"
 
+#include "core/base/memory.h"
 #include "core/io/file.h"
+#include "core/io/gif.h"
 #include "core/io/image_codec.h"
+#include "core/io/image_ops.h"
 
 #include <string.h>
+#include <strings.h>
 #include <zlib.h>
 
 enum { SIGNATURE = 8, CHUNK_AROUND = 12, NO_DISPOSAL = 0, SOURCE_BLEND = 0 };
@@ -109,6 +114,30 @@ static enum status check(const struct image *frames, int count, int milliseconds
     return STATUS_OK;
 }
 
+static enum status write_gif(struct animation *a)
+{
+    struct image *rgb = memory_alloc((size_t)a->count * sizeof *rgb);
+    enum status status = rgb ? STATUS_OK : fail_no_memory(a->err, "an animation", (size_t)a->count * sizeof *rgb);
+    for (int i = 0; i < a->count && status == STATUS_OK; i++) status = image_to_rgb(&rgb[i], &a->frames[i], a->err);
+    if (status == STATUS_OK)
+        status = gif_append(&a->file, rgb, a->count, a->milliseconds, "made by a trained model, with limn", a->err);
+    for (int i = 0; rgb && i < a->count; i++) image_clear(&rgb[i]);
+    memory_free(rgb);
+    return status;
+}
+
+static enum status write_png(struct animation *a, const struct image_text *text)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < a->count && status == STATUS_OK; i++) {
+        struct bytes png = {0};
+        status = png_encode(&png, &a->frames[i], i == 0 ? text : NULL, a->err);
+        if (status == STATUS_OK) status = put_frame(a, i, &png);
+        bytes_clear(&png);
+    }
+    return status == STATUS_OK ? put_chunk(a, "IEND", NULL, 0, NULL, 0) : status;
+}
+
 enum status animation_write(const struct image *frames, int count, int milliseconds, const char *path,
                             const struct image_text *text, struct error *err)
 {
@@ -116,12 +145,7 @@ enum status animation_write(const struct image *frames, int count, int milliseco
     if (status != STATUS_OK) return status;
     struct animation a = {.frames = frames, .count = count, .milliseconds = milliseconds, .err = err};
     status = file_begin(&a.file, path, err);
-    for (int i = 0; i < count && status == STATUS_OK; i++) {
-        struct bytes png = {0};
-        status = png_encode(&png, &frames[i], i == 0 ? text : NULL, err);
-        if (status == STATUS_OK) status = put_frame(&a, i, &png);
-        bytes_clear(&png);
-    }
-    if (status == STATUS_OK) status = put_chunk(&a, "IEND", NULL, 0, NULL, 0);
+    const char *ending = strrchr(path, '.');
+    if (status == STATUS_OK) status = ending && strcasecmp(ending, ".gif") == 0 ? write_gif(&a) : write_png(&a, text);
     return file_finish(&a.file, status, err);
 }
