@@ -244,7 +244,8 @@ enum limn_status limn_latent_judge(struct limn_model *model, const struct limn_r
 enum limn_status limn_picture_sheet(struct limn_picture *sheet, const struct limn_picture *pictures, int count,
                                     int columns, struct limn_error *error);
 
-/* An animated PNG that plays for ever; pictures of one size, each shown so many milliseconds. */
+/* An animation that plays for ever, a GIF if the path ends in .gif, else a PNG; pictures of one size, each shown so
+ * many milliseconds. */
 enum limn_status limn_animation_write(const struct limn_picture *pictures, int count, int milliseconds,
                                       const char *path, struct limn_error *error);
 
