@@ -123,7 +123,8 @@ static enum limn_status draw(struct session *s, uint64_t seed, float *latent)
 
 /* ---- walk ---- */
 
-/* An animation goes back from the last seed to the first, so that it has no seam. */
+/* A row for each way from seed to seed; with --frames 1 there is none, but a sheet of the seeds' pictures. An animation
+ * goes back from the last seed to the first, so that it has no seam. */
 static enum limn_status walk(struct session *s, const struct seeds *seeds, struct limn_picture *pictures)
 {
     static const char *const too_many = "a walk of %d pictures: at most %d are allowed; take fewer seeds or --frames";
@@ -148,7 +149,7 @@ static enum limn_status walk(struct session *s, const struct seeds *seeds, struc
         s->display.picture = i + 1;
         status = limn_latent_paint(s->model, &s->request, at, &pictures[i], &s->error);
     }
-    return status == LIMN_OK ? write_pictures(s, pictures, (int)count, loops ? (int)count : frames) : status;
+    return status == LIMN_OK ? write_pictures(s, pictures, (int)count, frames > 1 ? frames : 0) : status;
 }
 
 static int command_walk(const struct options *options)
