@@ -25,7 +25,8 @@ static enum status open_vulkan(struct backend **out, const char *name, struct er
 bool device_may_fall_back(const struct backend *backend, enum status status)
 {
     if (!backend || strcmp(backend->f->name, "cpu") == 0) return false;
-    return status == STATUS_DEVICE || status == STATUS_NO_MEMORY || status == STATUS_UNSUPPORTED;
+    const bool too_much = status == STATUS_UNSUPPORTED && backend->reason[0] != '\0'; /* for this device */
+    return status == STATUS_DEVICE || status == STATUS_NO_MEMORY || too_much;
 }
 
 /* A machine without a GPU is nothing to talk about; one whose GPU cannot be used is. */

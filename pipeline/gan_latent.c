@@ -78,12 +78,14 @@ enum limn_status limn_latent_paint(struct limn_model *model, const struct limn_r
     float *text;
     const double start = api_clock();
     *picture = (struct limn_picture){0};
-    err.status = begin(&job, model, request, &text, &err);
-    if (err.status == STATUS_OK) err.status = gan_paint_latent(&job, text, latent, &image, &err);
+    do {
+        err.status = begin(&job, model, request, &text, &err);
+        if (err.status == STATUS_OK) err.status = gan_paint_latent(&job, text, latent, &image, &err);
+        memory_free(text);
+    } while (model_try_again(model, request->watch, &err));
     if (err.status == STATUS_OK)
         *picture = (struct limn_picture){.image = api_limn_image(&image), .seed = request->seed};
     picture->seconds = api_clock() - start;
-    memory_free(text);
     return api_result(error, &err);
 }
 
@@ -94,12 +96,15 @@ enum limn_status limn_latent_find(struct limn_model *model, const struct limn_re
     struct gan_job job;
     struct image mask = {0};
     float *text = NULL;
-    err.status = need_picture(request, &err);
-    if (err.status == STATUS_OK) err.status = begin(&job, model, request, &text, &err);
-    if (err.status == STATUS_OK && request->mask) err.status = source_mask(&mask, &job.request, &err);
-    if (err.status == STATUS_OK) err.status = gan_find_picture(&job, &mask, text, latent, rms, &err);
-    image_clear(&mask);
-    memory_free(text);
+    do {
+        err.status = need_picture(request, &err);
+        if (err.status == STATUS_OK) err.status = begin(&job, model, request, &text, &err);
+        if (err.status == STATUS_OK && request->mask) err.status = source_mask(&mask, &job.request, &err);
+        if (err.status == STATUS_OK) err.status = gan_find_picture(&job, &mask, text, latent, rms, &err);
+        image_clear(&mask);
+        memory_free(text);
+        text = NULL;
+    } while (model_try_again(model, request->watch, &err));
     return api_result(error, &err);
 }
 
@@ -138,10 +143,13 @@ enum limn_status limn_latent_judge(struct limn_model *model, const struct limn_r
     struct error err = {0};
     struct gan_job job;
     float *text = NULL;
-    err.status = need_picture(request, &err);
-    if (err.status == STATUS_OK) err.status = begin(&job, model, request, &text, &err);
-    if (err.status == STATUS_OK) err.status = judge(&job, text, score, &err);
-    memory_free(text);
+    do {
+        err.status = need_picture(request, &err);
+        if (err.status == STATUS_OK) err.status = begin(&job, model, request, &text, &err);
+        if (err.status == STATUS_OK) err.status = judge(&job, text, score, &err);
+        memory_free(text);
+        text = NULL;
+    } while (model_try_again(model, request->watch, &err));
     return api_result(error, &err);
 }
 

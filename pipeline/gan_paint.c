@@ -137,6 +137,8 @@ enum status gan_paint_latent(const struct gan_job *job, const float *text, const
     if (status == STATUS_OK && generator->text_width) status = exec_write(stage.exec, "text", text, err);
     if (status == STATUS_OK) status = exec_run(stage.exec, err);
     if (status == STATUS_OK) status = exec_read(stage.exec, "picture", picture, err);
+    if (status == STATUS_OK) (void)model_check_picture(job->model, picture, values, watch, err);
+    if (status == STATUS_OK) status = err->status;
     if (status == STATUS_OK) status = image_from_floats(out, picture, generator->side, generator->side, err);
     if (status == STATUS_OK) watch_progress(watch, LIMN_STAGE_DECODE, 1, 1, api_clock() - start);
     stage_close(&stage);

@@ -8,6 +8,7 @@
 #include "pipeline/devices.h"
 #include "pipeline/gan_model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,6 +102,24 @@ void stage_close(struct stage *stage)
     exec_destroy(stage->exec);
     graph_clear(&stage->graph);
     *stage = (struct stage){0};
+}
+
+size_t model_check_picture(const struct limn_model *model, const float *values, size_t count,
+                           const struct limn_watch *watch, struct error *err)
+{
+    size_t bad = 0;
+    for (size_t i = 0; i < count; i++) bad += isfinite(values[i]) ? 0 : 1;
+    if (bad == 0) return 0;
+    if (strcmp(model->backend->f->name, "cpu") == 0)
+        watch_note(watch,
+                   "%zu of the picture's %zu values are no numbers and black: the model or a setting is at fault", bad,
+                   count);
+    else
+        (void)!fail(err, STATUS_DEVICE,
+                    "%zu of the picture's %zu values, as the GPU computed them, are no numbers; limn devices --check "
+                    "tells whether it computes rightly",
+                    bad, count);
+    return bad;
 }
 
 /* ---- opening ---- */
@@ -297,28 +316,22 @@ static void close_backend(struct limn_model *model)
     model->backend = NULL;
 }
 
-bool model_may_fall_back(const struct limn_model *model, enum status status)
+bool model_try_again(struct limn_model *model, const struct limn_watch *watch, struct error *err)
 {
-    return !model->no_fallback && device_may_fall_back(model->backend, status);
-}
-
-enum status model_fall_back(struct limn_model *model, const struct limn_watch *watch, const char *why,
-                            struct error *err)
-{
-    watch_note(watch, "%s; limn goes on with the CPU", why);
+    if (err->status == STATUS_OK || model->no_fallback || !device_may_fall_back(model->backend, err->status))
+        return false;
+    watch_note(watch, "%s; limn goes on with the CPU", err->text);
+    error_clear(err);
     close_backend(model);
-    const enum status status =
-        device_open(&model->backend, "cpu", &(struct device_request){.threads = model->threads}, err);
-    return status == STATUS_OK ? load_on_backend(model, watch, err) : status;
+    enum status status = device_open(&model->backend, "cpu", &(struct device_request){.threads = model->threads}, err);
+    if (status == STATUS_OK) status = load_on_backend(model, watch, err);
+    return status == STATUS_OK;
 }
 
 static enum status load_parts(struct limn_model *model, const struct limn_watch *watch, struct error *err)
 {
-    struct error why = {0};
-    const enum status status = load_on_backend(model, watch, &why);
-    if (status == STATUS_OK) return STATUS_OK;
-    if (!model_may_fall_back(model, status)) return fail(err, status, "%s", why.text);
-    return model_fall_back(model, watch, why.text, err);
+    if (load_on_backend(model, watch, err) != STATUS_OK && !model_try_again(model, watch, err)) return err->status;
+    return STATUS_OK;
 }
 
 /* A GAN has none of a diffusion model's parts but, maybe, the text encoder. */

@@ -56,11 +56,16 @@ void model_short_name(const char *path, char *name, size_t size);
 /* First ten digits of the file's SHA-256, read once; "" for a folder. */
 MUST_CHECK enum status model_hash(struct limn_model *model, const char **hash, struct error *err);
 
-/* May the CPU do what failed with this status? If so: the model, moved to the CPU, with a note that says why. What was
- * under way begins anew. */
-bool model_may_fall_back(const struct limn_model *model, enum status status);
-MUST_CHECK enum status model_fall_back(struct limn_model *model, const struct limn_watch *watch, const char *why,
-                                       struct error *err);
+/* After a failure: true if it was the device's, and the model is now on the CPU, which may do the same from the
+ * beginning; `err` is empty then, and a note has said why. False: `err` holds what there is to say.
+ *
+ *     do status = paint(model, ..., err); while (model_try_again(model, watch, err)); */
+bool model_try_again(struct limn_model *model, const struct limn_watch *watch, struct error *err);
+
+/* How many values of a picture are not finite. On a device that is a failure, STATUS_DEVICE; on the CPU there is a
+ * note, for such values are painted black. */
+size_t model_check_picture(const struct limn_model *model, const float *values, size_t count,
+                           const struct limn_watch *watch, struct error *err);
 
 /* The checkpoint that holds the VAE. */
 const struct checkpoint *model_vae_checkpoint(const struct limn_model *model);

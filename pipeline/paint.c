@@ -59,6 +59,25 @@ static enum status make_latent(const struct job *job, const struct states *state
     return denoise(&d, latent, err);
 }
 
+/* Values that are no numbers come of sums that left the range of halves. The plain kernels have none of these, so they
+ * get a second chance before the CPU does. */
+static enum status decode_floats(const struct job *job, const float *latent, float *floats, size_t count,
+                                 struct error *err)
+{
+    struct backend *backend = job->model->backend;
+    const struct limn_watch *watch = job->request.watch;
+    struct error why = {0};
+    enum status status = latent_decode(job->model, job->latent, latent, floats, err);
+    if (status != STATUS_OK || model_check_picture(job->model, floats, count, watch, &why) == 0) return status;
+    if (why.status == STATUS_OK) return STATUS_OK; /* The CPU's last word. */
+    watch_note(watch, "%s; the picture is decoded again by the plain kernels", why.text);
+    backend->plain = true;
+    status = latent_decode(job->model, job->latent, latent, floats, err);
+    backend->plain = false;
+    if (status == STATUS_OK) (void)model_check_picture(job->model, floats, count, watch, err);
+    return err->status;
+}
+
 static enum status decode_image(const struct job *job, const float *latent, struct image *out, struct error *err)
 {
     const struct limn_request *r = &job->request;
@@ -67,7 +86,7 @@ static enum status decode_image(const struct job *job, const float *latent, stru
     float *floats = memory_alloc_raw(count * sizeof *floats);
     if (!floats) return fail_no_memory(err, "a picture", count * sizeof *floats);
     watch_progress(r->watch, LIMN_STAGE_DECODE, 0, 1, 0);
-    enum status status = latent_decode(job->model, job->latent, latent, floats, err);
+    enum status status = decode_floats(job, latent, floats, count, err);
     if (status == STATUS_OK) status = image_from_floats(out, floats, r->width, r->height, err);
     if (status == STATUS_OK) watch_progress(r->watch, LIMN_STAGE_DECODE, 1, 1, api_clock() - start);
     memory_free(floats);
@@ -158,14 +177,10 @@ static enum status paint(struct limn_model *model, const struct limn_request *re
                          struct error *err)
 {
     struct image image = {0};
-    struct error why = {0};
-    enum status status = (model->gan ? paint_by_gan : paint_by_diffusion)(model, request, picture, &image, &why);
-    if (status != STATUS_OK && !model_may_fall_back(model, status)) return fail(err, status, "%s", why.text);
-    if (status != STATUS_OK) {
-        status = model_fall_back(model, request->watch, why.text, err);
-        if (status == STATUS_OK)
-            status = (model->gan ? paint_by_gan : paint_by_diffusion)(model, request, picture, &image, err);
-    }
+    enum status status;
+    do {
+        status = (model->gan ? paint_by_gan : paint_by_diffusion)(model, request, picture, &image, err);
+    } while (model_try_again(model, request->watch, err));
     if (status == STATUS_OK) {
         picture->image = api_limn_image(&image);
         picture->seed = request->seed;

@@ -356,8 +356,7 @@ static void test_long_sums(void **state)
     struct error err = {0};
     float *x = test_malloc((ROWS + COLUMNS) * LENGTH * sizeof *x), y[2][2][ROWS * COLUMNS];
     for (int i = 0; i < (ROWS + COLUMNS) * LENGTH; i++) x[i] = draw("x", i);
-    const struct vk_choice before = vulkan_backend_context(f->vulkan)->choice;
-    vulkan_backend_context(f->vulkan)->choice.simple_only = true;
+    f->vulkan->plain = true;
     for (int i = 0; i < 2; i++) {
         struct graph g = {0};
         struct exec *exec;
@@ -374,7 +373,7 @@ static void test_long_sums(void **state)
         exec_destroy(exec);
         graph_clear(&g);
     }
-    vulkan_backend_context(f->vulkan)->choice = before;
+    f->vulkan->plain = false;
     for (int k = 0; k < 2; k++)
         for (int i = 0; i < ROWS * COLUMNS; i++)
             if (!(fabsf(y[0][k][i] - y[1][k][i]) <= 1e-2f))

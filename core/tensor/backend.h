@@ -51,6 +51,7 @@ enum { BACKEND_REASON_BYTES = 160 };
 struct backend {
     const struct backend_functions *f;
     const struct backend_probe *probe; /* borrowed; NULL, unless someone measures */
+    bool plain; /* plans that are made from now on use the plain kernels, which keep f32 from end to end */
     char reason[BACKEND_REASON_BYTES]; /* why `supports` last said no, if there is more to say than that */
 };
 
@@ -85,10 +86,10 @@ MUST_CHECK enum status backend_open(struct backend **out, const char *name, cons
 /* What `limn devices` tells of a device; its number is its place in the list. */
 struct backend_device {
     char name[256];
-    const char *type; /* "discrete GPU", "software device", ... */
-    char driver[576]; /* its name and version */
-    char version[16]; /* of Vulkan: "1.3.230" */
-    uint64_t memory;  /* bytes that are the device's own, or that it shares with the host */
+    const char *type;  /* "discrete GPU", "software device", ... */
+    char driver[576];  /* its name and version */
+    char version[16];  /* of Vulkan: "1.3.230" */
+    uint64_t memory;   /* bytes that are the device's own, or that it shares with the host */
     char kernels[160]; /* the families of kernels that it can run, the fastest first: "subgroup, products" */
     bool software;     /* runs only when it is named */
     char problem[ERROR_TEXT_BYTES]; /* why it cannot be opened; then all else is empty. "": it can */
@@ -96,10 +97,9 @@ struct backend_device {
 
 enum { BACKEND_MOST_DEVICES = 16 };
 
-/* The devices beside the CPU, the best first, by the numbers that "vulkan:N" takes. STATUS_UNSUPPORTED, with a sentence,
- * where there can be none: without the loader, or in a build without Vulkan. */
-MUST_CHECK enum status backend_devices(struct backend_device list[BACKEND_MOST_DEVICES], int *count,
-                                       struct error *err);
+/* The devices beside the CPU, the best first, by the numbers that "vulkan:N" takes. STATUS_UNSUPPORTED, with a
+ * sentence, where there can be none: without the loader, or in a build without Vulkan. */
+MUST_CHECK enum status backend_devices(struct backend_device list[BACKEND_MOST_DEVICES], int *count, struct error *err);
 
 /* The yardstick of limn bench: GFLOP/s of f32 matrix products by the library that the CPU backend is built on, with
  * this many threads (0: all processors). */

@@ -12,6 +12,7 @@
 struct vulkan_backend {
     struct backend base;
     struct vk_context context;
+    bool reference_only;
     struct vk_recording *running; /* borrowed from its arena; NULL: nothing is under way */
 };
 
@@ -67,8 +68,9 @@ static enum status download(struct backend *b, void *to, const struct buffer *fr
 
 static bool supports(struct backend *b, const struct node *node, size_t *work)
 {
-    const struct vk_context *context = &vulkan(b)->context;
+    struct vk_context *context = &vulkan(b)->context;
     struct vk_job job;
+    context->choice.simple_only = vulkan(b)->reference_only || b->plain;
     if (!vk_kernel_find(&context->device->caps, node, &context->choice, &job, b->reason, sizeof b->reason))
         return false;
     if (work) *work = job.work;
@@ -123,7 +125,7 @@ enum status vulkan_backend_open_hooked(struct backend **out, const struct backen
     if (!backend) return fail_no_memory(err, "the Vulkan backend", sizeof *backend);
     backend->base.f = &functions;
     struct vk_context *context = &backend->context;
-    context->choice.simple_only = options->reference_only;
+    backend->reference_only = options->reference_only;
     enum status status = vk_device_open(&context->device, options->device, hook, err);
     if (status == STATUS_OK) status = vk_memory_init(&context->memory, context->device, err);
     if (status == STATUS_OK) status = vk_pipelines_init(&context->pipelines, context->device, err);
