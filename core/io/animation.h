@@ -12,9 +12,9 @@
 
 enum { ANIMATION_MAX_FRAMES = 10000, ANIMATION_MAX_MILLISECONDS = 65535 };
 
-/* Writes frames of one size and number of channels, each shown so long, over and over: a GIF (core/io/gif.h) if the path
- * ends in .gif, else an animated PNG. `text` may be NULL, as in image_write; so is what becomes of the file. A GIF has
- * no room for `text`, and only a comment on who made it. */
+/* Writes frames of one size and number of channels, each shown so long, over and over: a GIF (core/io/gif.h) if the
+ * path ends in .gif, else an animated PNG. `text` may be NULL, as in image_write; so is what becomes of the file. A GIF
+ * has no room for `text`, only a comment on who made it. */
 MUST_CHECK enum status animation_write(const struct image *frames, int count, int milliseconds, const char *path,
                                        const struct image_text *text, struct error *err);
 
