@@ -94,7 +94,7 @@ enum {
     X(SEEDS, "seeds", 0, KIND_TEXT, "LIST", 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                                     \
       "a picture for each of these, such as 0,3,10-19, in place of --seed and --count")                                \
     X(STRIP, "output", 'o', KIND_TEXT, "FILE", 0, 0, NULL, FOR_LATENT,                                                 \
-      ".png; walk: .apng or .gif is an animation that plays for ever (default: limn-latent.png)")                              \
+      ".png; walk: .apng or .gif is an animation that plays for ever (default: limn-latent.png)")                      \
     X(FRAMES, "frames", 0, KIND_WHOLE, "N", 1, 1000, NULL, FOR_LATENT,                                                 \
       "pictures from one seed to the next (default: 8)")                                                               \
     X(FRAME_TIME, "frame-time", 0, KIND_WHOLE, "MS", 1, 60000, NULL, FOR_LATENT,                                       \
