@@ -7,7 +7,7 @@ enum { MOST_WIDTH = 1024, DOUBLED_TO = 8 };
 
 int64_t gan_layer_side(const struct gan_layer *layer, int64_t side)
 {
-    side *= layer->upsample;
+    if (layer->operation != GAN_LINEAR) side *= layer->upsample;
     switch (layer->operation) {
     case GAN_LINEAR: return layer->side ? layer->side : 1;
     case GAN_CONV_TRANSPOSE:
@@ -23,14 +23,17 @@ int64_t gan_layer_side(const struct gan_layer *layer, int64_t side)
 
 enum status gan_config_measure(struct gan_config *config, const char *name, struct error *err)
 {
-    int64_t side = config->role == GAN_GENERATOR ? 1 : config->side;
+    const bool generator = config->role == GAN_GENERATOR;
+    int64_t side = generator ? 1 : config->side, channels = generator ? config->layers[0].in : config->channels;
     for (int i = 0; i < config->count; i++) {
         const struct gan_layer *layer = &config->layers[i];
-        const int64_t channels = layer->operation == GAN_LINEAR && side > 1 ? layer->in / (side * side) : layer->in;
-        if (layer->operation == GAN_LINEAR && channels * side * side != layer->in)
-            return fail(err, STATUS_FORMAT, "%s: layer '%s' takes %lld values, which is no picture of %lld x %lld",
-                        name, layer->name, (long long)layer->in, (long long)side, (long long)side);
+        const bool linear = layer->operation == GAN_LINEAR;
+        if (layer->in != (linear ? channels * side * side : channels))
+            return fail(err, STATUS_FORMAT,
+                        "%s: layer '%s' takes %lld values, and what comes to it is %lld x %lld x %lld", name,
+                        layer->name, (long long)layer->in, (long long)side, (long long)side, (long long)channels);
         side = gan_layer_side(layer, side);
+        channels = linear && layer->side ? layer->out / (side * side) : layer->out;
         if (side < 1 || side > GAN_MAX_SIDE)
             return fail(err, STATUS_FORMAT,
                         "%s: behind layer '%s' the pictures have a side of %lld; it must be 1 to %d (are its stride "

@@ -34,7 +34,7 @@ static struct node *multiply(struct graph *g, const struct gan_layer *layer, str
     const int64_t k = layer->kernel, in = layer->in, out = layer->out;
     const int end = layer->padding - layer->output_padding;
     struct node *bias = layer->bias ? layer_param(g, layer, "bias", PARAM_PLAIN, SHAPE(out)) : NULL;
-    if (layer->upsample > 1) x = graph_upsample(g, x, layer->upsample);
+    if (layer->upsample > 1 && layer->operation != GAN_LINEAR) x = graph_upsample(g, x, layer->upsample);
     switch (layer->operation) {
     case GAN_LINEAR:
         if (shape_dim(x->shape, 1) > 1) x = flatten(g, x);

@@ -193,11 +193,13 @@ static enum status read_layer(const struct reading *r, int i)
 {
     struct gan_layer *layer = &r->config->layers[i];
     const bool last = i == r->config->count - 1;
+    const bool linear = layer->operation == GAN_LINEAR; /* one value for all layers may be meant for the others */
     enum status status = read_operation(r, i);
-    if (status == STATUS_OK) status = read_whole(r, "stride", i, 1, MOST_STRIDE, &layer->stride);
-    if (status == STATUS_OK) status = read_whole(r, "padding", i, 0, layer->kernel, &layer->padding);
-    if (status == STATUS_OK) status = read_whole(r, "output_padding", i, 0, layer->stride - 1, &layer->output_padding);
-    if (status == STATUS_OK) status = read_whole(r, "upsample", i, 1, MOST_STRIDE, &layer->upsample);
+    if (status == STATUS_OK && !linear) status = read_whole(r, "stride", i, 1, MOST_STRIDE, &layer->stride);
+    if (status == STATUS_OK && !linear) status = read_whole(r, "padding", i, 0, layer->kernel, &layer->padding);
+    if (status == STATUS_OK && layer->operation == GAN_CONV_TRANSPOSE)
+        status = read_whole(r, "output_padding", i, 0, layer->stride - 1, &layer->output_padding);
+    if (status == STATUS_OK && !linear) status = read_whole(r, "upsample", i, 1, MOST_STRIDE, &layer->upsample);
     if (status == STATUS_OK) status = read_real(r, "eps", i, 1e-12, 1, &layer->eps);
     if (status == STATUS_OK) status = read_real(r, "slope", i, 0, 1, &layer->slope);
     const bool listed = json_is_array(json_object_get(r->json, "activation"));

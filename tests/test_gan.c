@@ -3,6 +3,7 @@
  * GANs as PyTorch programs save them (tests/golden/gan): recognised by shape under any name, and painting and judging
  * what PyTorch does; and limn's own networks.
  */
+#include "core/io/safetensors_write.h"
 #include "core/nn/params.h"
 #include "gan/detect.h"
 #include "gan/network.h"
@@ -255,6 +256,78 @@ static void test_json(void **state)
     scratch_close(&s);
 }
 
+/* Files of chance: whatever is found in them can be built, or is refused in a sentence. */
+static void test_chance(void **state)
+{
+    enum { FILES = 400, MOST = 12, MOST_VALUES = 100000 };
+    static const float zeros[MOST_VALUES];
+    static const int sides[] = {1, 1, 2, 3, 4, 4, 4, 5, 7};
+    static const char *const settings[] = {"{\"stride\": 1, \"padding\": 1}",
+                                           "{\"stride\": 2, \"padding\": 0, \"output_padding\": 1, \"size\": 33}",
+                                           "{\"stride\": 3, \"padding\": 0, \"upsample\": 2, \"size\": 200}", "{}"};
+    (void)state;
+    struct scratch s;
+    scratch_open(&s);
+    const char *path = scratch_path(&s, "chance.safetensors");
+    uint32_t random = 1;
+    int found = 0, built = 0;
+    for (int file = 0; file < FILES; file++) {
+        struct tensor tensors[3 * MOST];
+        char names[3 * MOST][32];
+        int count = 0;
+        int64_t channels = 4;
+        for (int i = 0; i < MOST && count < 3 * MOST - 3; i++) {
+            random = random * 1664525u + 1013904223u;
+            const uint32_t r = random >> 8;
+            const int64_t other = 1 + r % 6, kernel = sides[r / 7 % 9];
+            const bool transposed = r / 64 % 4 != 0, linear = r / 256 % 8 == 0, wild = r / 4096 % 16 == 0;
+            if (i > 2 && r / 32 % 4 == 0) break;
+            struct tensor t = {.dtype = DTYPE_F32, .rank = linear ? 2 : 4, .data = zeros};
+            t.dim[0] = transposed && !linear ? channels : other;
+            t.dim[1] = transposed && !linear ? other : channels;
+            t.dim[2] = kernel;
+            t.dim[3] = wild ? kernel + 1 : kernel;
+            if (linear && r / 512 % 2) t.dim[0] *= 49;
+            snprintf(names[count], sizeof names[count], "%s.%d.weight", file % 3 ? "main" : "net", 2 * i);
+            t.name = names[count];
+            tensors[count++] = t;
+            channels = linear ? t.dim[0] : other;
+            if (r / 1024 % 3 != 0) continue;
+            for (int k = 0; k < 2; k++) {
+                struct tensor norm = {.dtype = DTYPE_F32, .rank = 1, .dim = {other}, .data = zeros};
+                snprintf(names[count], sizeof names[count], "main.%d.%s", 2 * i + 1, k ? "running_mean" : "weight");
+                norm.name = names[count];
+                tensors[count++] = norm;
+            }
+        }
+        struct error err = {0};
+        struct checkpoint *c = NULL;
+        const struct safetensors_note note = {"limn.gan", settings[file % 4]};
+        const struct safetensors_file written = {.tensors = tensors, .count = count, .notes = &note, .note_count = 1};
+        must(safetensors_write(path, &written, &err), &err);
+        must(checkpoint_open(&c, path, &err), &err);
+        for (int role = 0; role < 2; role++) {
+            struct gan_config config;
+            struct graph g = {0};
+            struct error why = {0};
+            found += gan_find(&config, (enum gan_role)role, c);
+            if (gan_config_detect(&config, (enum gan_role)role, c, path, &why) == STATUS_OK) {
+                const struct shape shape = role == GAN_GENERATOR ? SHAPE(1, 1, 1, config.latent)
+                                                                 : SHAPE(1, config.side, config.side, config.channels);
+                gan_build(&g, &config, graph_input(&g, "x", DTYPE_F32, shape), NULL, NULL);
+                must(g.error.status, &g.error);
+                built++;
+            } else {
+                assert_true(why.text[0] != '\0');
+            }
+            graph_clear(&g);
+        }
+        checkpoint_close(c);
+    }
+    if (found < 20 || built < 5) fail_msg("%d found, %d built: the test has become too easy", found, built);
+    scratch_close(&s);
+}
+
 /* ---- limn's own networks ---- */
 
 static void test_plans(void **state)
@@ -296,7 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_generators), cmocka_unit_test(test_discriminators), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_json),       cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_json),       cmocka_unit_test(test_plans),          cmocka_unit_test(test_chance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
