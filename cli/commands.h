@@ -17,6 +17,7 @@ int command_bench(const struct options *options);
 int command_compare(const struct options *options);
 int command_train(const struct options *options);
 int command_latent(const struct options *options);
+int command_devices(const struct options *options);
 
 /* What generate, edit and vary share: settings from the options (and --from), one picture after the other, files,
  * progress, notes. `request` comes with its prompt, image and mask set. */

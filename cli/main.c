@@ -39,6 +39,8 @@ static const struct command commands[] = {
      "--data "
      "pictures --out mine.safetensors",
      command_train},
+    {"devices", FOR_DEVICES, "", 0, 0,
+     "Lists what limn can compute on; with --check, says whether a device computes rightly.", command_devices},
     {"help", 0, "[COMMAND]", 0, 1, "Says how a command is used.", command_help},
     {"version", 0, "", 0, 0, "Prints the version.", command_version},
 };

@@ -36,10 +36,11 @@ enum {
     FOR_SCORE = 32,
     FOR_TRAIN = 256,
     FOR_LATENT = 1024,
-    FOR_COMPARE = 64
+    FOR_COMPARE = 64,
+    FOR_DEVICES = 2048
 };
 #define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
-#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE)
+#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE | FOR_DEVICES)
 
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
@@ -158,9 +159,11 @@ enum {
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
     X(DEVICE, "device", 0, KIND_TEXT, "DEVICE", 0, 0, NULL,                                                            \
-      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                     \
+      FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE | FOR_DEVICES,                       \
       "cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists them (default: $LIMN_DEVICE, else the best real " \
       "GPU, else the CPU)")                                                                                            \
+    X(CHECK, "check", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_DEVICES,                                                     \
+      "run every operation on the device and on the CPU, and say what differs")                                        \
     X(NO_FALLBACK, "no-fallback", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                           \
       "what a GPU fails at is an error (default: the CPU goes on)")                                                    \
     X(THREADS, "threads", 't', KIND_WHOLE, "N", 1, LIMN_MAX_THREADS, NULL,                                             \

@@ -451,6 +451,47 @@ enum limn_status limn_train(const struct limn_train_options *options, struct lim
 const char *limn_train_family_name(int i); /* NULL past the last, like the next */
 const char *limn_train_schedule_name(int i);
 
+/* ---- devices ---- */
+
+struct limn_device {
+    const char *name;    /* "NVIDIA H200" */
+    const char *type;    /* "processor", "discrete GPU", "software device", ... */
+    const char *driver;  /* its name and version; "" for the CPU */
+    const char *version; /* of Vulkan; "" for the CPU */
+    const char *kernels; /* the families of kernels it can run, the fastest first */
+    const char *problem; /* why it cannot be used; "": it can */
+    uint64_t memory;     /* bytes */
+    int number;          /* "vulkan:N" names it; -1: "cpu" does */
+    int usual;           /* not 0: what "auto" takes */
+};
+
+struct limn_devices {
+    struct limn_device *list; /* the CPU first */
+    int count;
+    const char *problem; /* why there are no others; NULL: nothing is in the way */
+    void *memory;        /* all of the above, freed by limn_devices_clear */
+};
+
+enum limn_status limn_devices_read(struct limn_devices *devices, struct limn_error *error);
+void limn_devices_clear(struct limn_devices *devices);
+
+/* What a device makes of one operation, against the CPU. */
+struct limn_device_result {
+    const char *op; /* "conv2d" */
+    int cases, wrong;
+    const char *fault; /* of the first wrong one, in words; NULL: all are right */
+};
+
+struct limn_device_check_options {
+    const char *device;                                                     /* as in limn_model_options */
+    void (*result)(void *context, const struct limn_device_result *result); /* once for each operation; may be NULL */
+    void *context;
+    const struct limn_watch *watch;
+};
+
+/* Runs every operation on the device and on the CPU. LIMN_DEVICE if something differs. */
+enum limn_status limn_device_check(const struct limn_device_check_options *options, struct limn_error *error);
+
 /* ---- how fast it is ---- */
 
 struct limn_bench_options {
