@@ -243,6 +243,30 @@ static void test_folders_of_models(void **state)
     json_decref(models);
 }
 
+/* Progress line by line, and the whole report in the last one; nothing at all with --quiet. */
+static void test_events(void **state)
+{
+    (void)state;
+    struct outcome o = run("compare --pictures first/pictures/a first/pictures/b -o finished --json" CLIP);
+    char *last = strrchr(o.out, '\n');
+    assert_non_null(last);
+    *last = '\0';
+    last = strrchr(o.out, '\n');
+    assert_non_null(last);
+    json_t *event = json_loads(last + 1, 0, NULL), *report = json_object_get(event, "report");
+    assert_string_equal(json_string_value(json_object_get(event, "event")), "comparison");
+    assert_string_equal(json_string_value(json_object_get(event, "path")), "finished/report.html");
+    json_t *written = read_report("finished/report.json");
+    assert_true(json_equal(report, written));
+    json_decref(written);
+    json_decref(event);
+    outcome_clear(&o);
+    o = run("compare --pictures first/pictures/a first/pictures/b -o finished --quiet" CLIP);
+    assert_string_equal(o.out, "");
+    assert_string_equal(o.err, "");
+    outcome_clear(&o);
+}
+
 static void test_interrupted(void **state)
 {
     (void)state;
@@ -443,11 +467,10 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planted),     cmocka_unit_test(test_again),
-        cmocka_unit_test(test_figures),     cmocka_unit_test(test_folders_of_models),
-        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_escaping),
-        cmocka_unit_test(test_grid),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_requests),    cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_planted),           cmocka_unit_test(test_again),     cmocka_unit_test(test_figures),
+        cmocka_unit_test(test_folders_of_models), cmocka_unit_test(test_events),    cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_escaping),          cmocka_unit_test(test_grid),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_requests),          cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
