@@ -7,14 +7,20 @@
  *                                                                 +-- cosines [B, B] * e^s -> loss
  *     captions -> ids [B, T] -> text tower -> directions [B, P] --+
  *
- * A picture's rivals are the others of its part of a batch: with --accumulate, or on several machines, each part is
- * compared within itself.
+ * A picture's rivals are all the others of the batch. Where that is computed in parts, or on several machines, each
+ * part goes through the towers twice (Gao et al. 2021, arXiv 2101.06983): first for its directions, which everybody
+ * gets to see; from all of them follow the loss and its slope at every direction; with those the parts go forwards and
+ * backwards one after the other. So it makes no difference to the weights in how many parts a batch is computed.
+ *
+ *     parts -> directions -> [M, P] each -> loss -> slopes [M, P] each -> parts, backwards
  */
 #include "clip/contrastive.h"
 #include "clip/image_tower.h"
 #include "clip/text_tower.h"
 #include "core/base/memory.h"
 #include "core/io/dataset.h"
+#include "core/nn/exchange.h"
+#include "core/tensor/gradient.h"
 #include "pipeline/training_text.h"
 #include "pipeline/warp.h"
 
@@ -32,12 +38,17 @@ struct clip_training {
     struct image_tower_config image;
     struct text_config text;
     struct training_text captions;
-    struct graph graph;
-    struct exec *exec;       /* owned */
-    struct trainer *trainer; /* the loop's */
-    float *pixels;           /* owned; a part's pictures */
-    float *flat;             /* one picture, before it is warped */
-    int32_t *ids, *ends;     /* ids owned; a part's captions, as text_tower.h takes them */
+    struct graph graph;                         /* a part backwards: from its own loss, or from slopes */
+    struct exec *exec;                          /* owned */
+    bool in_parts;                              /* then the next are used */
+    struct graph ahead, all;                    /* a part's directions; loss and slopes of all directions */
+    struct exec *ahead_exec, *all_exec;         /* owned */
+    float *pictures, *texts;                    /* pictures owned, texts behind it: all directions, M rows of each */
+    float *picture_slopes, *text_slopes, scale; /* likewise; scale: the slope at logit_scale */
+    struct trainer *trainer;                    /* the loop's */
+    float *pixels;                              /* owned; a part's pictures */
+    float *flat;                                /* one picture, before it is warped */
+    int32_t *ids, *ends;                        /* ids owned; a part's captions, as text_tower.h takes them */
 };
 
 static void clip_defaults(struct training_settings *s)
@@ -119,19 +130,52 @@ static enum status make_towers(struct training *t, struct clip_training *c, stru
     return status == STATUS_OK ? text_config_create(&c->text, &c->text_shape, err) : status;
 }
 
-static struct node *build(struct clip_training *c, int64_t B)
+struct pair {
+    struct node *pictures, *texts;
+};
+
+/* Both towers up to their directions. */
+static struct pair build_towers(struct graph *g, const struct clip_training *c, int64_t B)
 {
     enum { ALL_LAYERS = 1 };
-    struct graph *g = &c->graph;
     struct node *pictures = graph_input(g, "pictures", DTYPE_F32, SHAPE(B, c->image.size, c->image.size, 3));
     struct node *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(B, c->text.length));
     struct node *ends = graph_input(g, "ends", DTYPE_I32, SHAPE(B, 1));
     struct node *states = text_tower_build(g, &c->text, ids, ALL_LAYERS);
     struct node *texts = contrastive_direction(g, text_tower_features(g, &c->text, states, ends));
-    pictures = contrastive_direction(g, image_tower_build(g, &c->image, pictures));
-    struct node *loss = contrastive_loss(g, contrastive_logits(g, contrastive_cosines(g, pictures, texts)));
+    return (struct pair){contrastive_direction(g, image_tower_build(g, &c->image, pictures)), texts};
+}
+
+static struct node *compare(struct graph *g, struct pair pair)
+{
+    struct node *loss = contrastive_loss(g, contrastive_logits(g, contrastive_cosines(g, pair.pictures, pair.texts)));
     graph_output(g, "loss", loss);
     return loss;
+}
+
+/* Something whose slope at each direction, and at the scale, is the one that comes in. */
+static struct node *follow_slopes(struct graph *g, struct pair pair)
+{
+    struct node *scale = graph_param(g, "logit_scale", PARAM_PLAIN, SHAPE(1));
+    struct node *slopes[] = {graph_input(g, "picture slopes", DTYPE_F32, pair.pictures->shape),
+                             graph_input(g, "text slopes", DTYPE_F32, pair.texts->shape),
+                             graph_input(g, "scale slope", DTYPE_F32, SHAPE(1))};
+    struct node *sum = graph_add(g, graph_mul(g, pair.pictures, slopes[0]), graph_mul(g, pair.texts, slopes[1]));
+    sum = graph_reshape(g, graph_reduce(g, REDUCE_SUM, sum, 3u), SHAPE(1));
+    return graph_add(g, sum, graph_mul(g, scale, slopes[2]));
+}
+
+/* The loss of M directions of each kind, and its slopes. */
+static void build_all(struct graph *g, int64_t M, int64_t width)
+{
+    const struct pair pair = {graph_input(g, "pictures", DTYPE_F32, SHAPE(M, width)),
+                              graph_input(g, "texts", DTYPE_F32, SHAPE(M, width))};
+    struct node *slopes[3], *loss = compare(g, pair);
+    struct node *const of[] = {pair.pictures, pair.texts, graph_param(g, "logit_scale", PARAM_PLAIN, SHAPE(1))};
+    graph_grad(g, loss, of, 3, slopes);
+    graph_output(g, "picture slopes", slopes[0]);
+    graph_output(g, "text slopes", slopes[1]);
+    graph_output(g, "scale slope", slopes[2]);
 }
 
 /* ---- open ---- */
@@ -151,26 +195,54 @@ static enum status allocate(struct training *t, struct clip_training *c, struct 
     return STATUS_OK;
 }
 
+static int64_t all_items(const struct training *t)
+{
+    return (int64_t)t->settings.batch * t->ranks;
+}
+
+static enum status open_parts(struct training *t, struct clip_training *c, struct error *err)
+{
+    const int64_t M = all_items(t), width = c->image.projection;
+    const size_t floats = 4 * (size_t)M * (size_t)width;
+    enum status status = training_reserve(t, "directions of a batch", floats * sizeof(float), err);
+    if (status != STATUS_OK) return status;
+    c->pictures = memory_alloc(floats * sizeof(float));
+    if (!c->pictures) return fail_no_memory(err, "directions of a batch", floats * sizeof(float));
+    c->texts = c->pictures + M * width;
+    c->picture_slopes = c->texts + M * width;
+    c->text_slopes = c->picture_slopes + M * width;
+    const struct pair pair = build_towers(&c->ahead, c, t->part_size);
+    graph_output(&c->ahead, "picture directions", pair.pictures);
+    graph_output(&c->ahead, "text directions", pair.texts);
+    build_all(&c->all, M, width);
+    trainer_bind(c->trainer, &c->ahead);
+    trainer_bind(c->trainer, &c->all);
+    status = training_open_run(t, &c->ahead_exec, &c->ahead, err);
+    return status == STATUS_OK ? training_open_run(t, &c->all_exec, &c->all, err) : status;
+}
+
 static enum status clip_open(struct training *t, struct error *err)
 {
     struct clip_training *c = memory_alloc(sizeof *c);
     if (!c) return fail_no_memory(err, "a training", sizeof *c);
     t->family_state = c;
-    if (t->part_size < 2)
+    c->in_parts = t->settings.accumulate * t->ranks > 1;
+    if (all_items(t) < 2)
         return fail(err, STATUS_ARGUMENT,
-                    "a part of a batch has %d picture; a CLIP pair is learnt by comparing, so at "
-                    "least 2 are needed",
-                    t->part_size);
+                    "a batch has 1 picture; a CLIP pair is learnt by comparing, so at least 2 are needed");
     enum status status = read_config(t, c, err);
     if (status == STATUS_OK) status = make_towers(t, c, err);
     if (status != STATUS_OK) return status;
-    struct node *loss = build(c, t->part_size);
+    const struct pair pair = build_towers(&c->graph, c, t->part_size);
+    if (c->graph.error.status != STATUS_OK) return fail(err, c->graph.error.status, "%s", c->graph.error.text);
+    struct node *loss = c->in_parts ? follow_slopes(&c->graph, pair) : compare(&c->graph, pair);
     status = training_add_trainer(t, &c->trainer, &(struct training_trainer){.name = "pair", .graph = &c->graph}, err);
     if (status != STATUS_OK) return status;
     trainer_differentiate(c->trainer, &c->graph, loss, t->settings.recompute);
     trainer_bind(c->trainer, &c->graph);
     status = allocate(t, c, err);
-    return status == STATUS_OK ? training_open_run(t, &c->exec, &c->graph, err) : status;
+    if (status == STATUS_OK) status = training_open_run(t, &c->exec, &c->graph, err);
+    return status == STATUS_OK && c->in_parts ? open_parts(t, c, err) : status;
 }
 
 static void clip_close(struct training *t)
@@ -178,7 +250,12 @@ static void clip_close(struct training *t)
     struct clip_training *c = t->family_state;
     if (!c) return;
     exec_destroy(c->exec);
+    exec_destroy(c->ahead_exec);
+    exec_destroy(c->all_exec);
     graph_clear(&c->graph);
+    graph_clear(&c->ahead);
+    graph_clear(&c->all);
+    memory_free(c->pictures);
     training_text_close(&c->captions);
     memory_free(c->pixels);
     memory_free(c->ids);
@@ -209,20 +286,74 @@ static void warp_pictures(const struct training *t, struct clip_training *c, int
     }
 }
 
-static enum status run_part(struct training *t, struct clip_training *c, int part, double *loss, struct error *err)
+static enum status write_part(struct training *t, struct clip_training *c, int part, struct exec *exec,
+                              struct error *err)
 {
     enum status status = training_pixels(t, part, c->pixels, err);
     if (status != STATUS_OK) return status;
     write_captions(t, c, part);
     warp_pictures(t, c, part);
-    float value = 0;
-    status = exec_write(c->exec, "pictures", c->pixels, err);
-    if (status == STATUS_OK) status = exec_write(c->exec, "ids", c->ids, err);
-    if (status == STATUS_OK) status = exec_write(c->exec, "ends", c->ends, err);
+    status = exec_write(exec, "pictures", c->pixels, err);
+    if (status == STATUS_OK) status = exec_write(exec, "ids", c->ids, err);
+    return status == STATUS_OK ? exec_write(exec, "ends", c->ends, err) : status;
+}
+
+static enum status run_whole(struct training *t, struct clip_training *c, float *loss, struct error *err)
+{
+    enum status status = write_part(t, c, 0, c->exec, err);
     if (status == STATUS_OK) status = exec_run(c->exec, err);
-    if (status == STATUS_OK) status = exec_read(c->exec, "loss", &value, err);
-    if (status == STATUS_OK) status = trainer_collect(c->trainer, c->exec, t->share, err);
-    *loss = (double)value;
+    if (status == STATUS_OK) status = exec_read(c->exec, "loss", loss, err);
+    return status == STATUS_OK ? trainer_collect(c->trainer, c->exec, 1, err) : status;
+}
+
+/* Where a part's directions are among all. */
+static int64_t place_of(const struct training *t, const struct clip_training *c, int part)
+{
+    return training_item(t, part, 0) * c->image.projection;
+}
+
+/* All directions, of all machines: each fills in its own, and the sum is everybody's. */
+static enum status gather(struct training *t, struct clip_training *c, struct error *err)
+{
+    const int64_t floats = 2 * all_items(t) * c->image.projection;
+    enum status status = STATUS_OK;
+    memset(c->pictures, 0, (size_t)floats * sizeof *c->pictures);
+    for (int part = 0; part < t->settings.accumulate && status == STATUS_OK; part++) {
+        const int64_t at = place_of(t, c, part);
+        status = write_part(t, c, part, c->ahead_exec, err);
+        if (status == STATUS_OK) status = exec_run(c->ahead_exec, err);
+        if (status == STATUS_OK) status = exec_read(c->ahead_exec, "picture directions", c->pictures + at, err);
+        if (status == STATUS_OK) status = exec_read(c->ahead_exec, "text directions", c->texts + at, err);
+    }
+    return status == STATUS_OK ? exchange_sum(t->exchange, STATUS_OK, c->pictures, floats, err) : status;
+}
+
+static enum status find_slopes(struct clip_training *c, float *loss, struct error *err)
+{
+    enum status status = exec_write(c->all_exec, "pictures", c->pictures, err);
+    if (status == STATUS_OK) status = exec_write(c->all_exec, "texts", c->texts, err);
+    if (status == STATUS_OK) status = exec_run(c->all_exec, err);
+    if (status == STATUS_OK) status = exec_read(c->all_exec, "loss", loss, err);
+    if (status == STATUS_OK) status = exec_read(c->all_exec, "picture slopes", c->picture_slopes, err);
+    if (status == STATUS_OK) status = exec_read(c->all_exec, "text slopes", c->text_slopes, err);
+    return status == STATUS_OK ? exec_read(c->all_exec, "scale slope", &c->scale, err) : status;
+}
+
+/* Gradients are sums over parts and machines here, not means: the slopes are those of the whole. */
+static enum status run_parts(struct training *t, struct clip_training *c, float *loss, struct error *err)
+{
+    enum status status = gather(t, c, err);
+    if (status == STATUS_OK) status = find_slopes(c, loss, err);
+    for (int part = 0; part < t->settings.accumulate && status == STATUS_OK; part++) {
+        const int64_t at = place_of(t, c, part);
+        const float scale = part == 0 && t->rank == 0 ? c->scale : 0; /* it counts once */
+        status = write_part(t, c, part, c->exec, err);
+        if (status == STATUS_OK) status = exec_write(c->exec, "picture slopes", c->picture_slopes + at, err);
+        if (status == STATUS_OK) status = exec_write(c->exec, "text slopes", c->text_slopes + at, err);
+        if (status == STATUS_OK) status = exec_write(c->exec, "scale slope", &scale, err);
+        if (status == STATUS_OK) status = exec_run(c->exec, err);
+        if (status == STATUS_OK) status = trainer_collect(c->trainer, c->exec, 1, err);
+    }
     return status;
 }
 
@@ -239,14 +370,12 @@ static enum status limit_scale(struct clip_training *c, struct error *err)
 static enum status clip_step(struct training *t, struct error *err)
 {
     struct clip_training *c = t->family_state;
-    enum status status = STATUS_OK;
-    for (int part = 0; part < t->settings.accumulate && status == STATUS_OK; part++) {
-        double loss = 0;
-        status = run_part(t, c, part, &loss, err);
-        if (status == STATUS_OK) training_loss(t, "loss", loss);
-        if (status == STATUS_OK) training_loss(t, "scale", exp((double)*trainer_find(c->trainer, "logit_scale")));
-    }
-    if (status == STATUS_OK) status = training_update(t, c->trainer, 1, err);
+    float loss = 0;
+    enum status status = c->in_parts ? run_parts(t, c, &loss, err) : run_whole(t, c, &loss, err);
+    if (status != STATUS_OK) return status;
+    training_loss(t, "loss", (double)loss);
+    training_loss(t, "scale", exp((double)*trainer_find(c->trainer, "logit_scale")));
+    status = training_update(t, c->trainer, 1, err);
     return status == STATUS_OK ? limit_scale(c, err) : status;
 }
 

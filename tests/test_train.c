@@ -362,6 +362,8 @@ static void same_gradients(const char *a, const char *b)
     checkpoint_close(states[1]);
 }
 
+#define TRAIN_CLIP                                                                                                     \
+    "train clip --data pictures --config pair.json --size 16 --threads 2 --json --steps 1 --sheet-every 0 "
 #define ONE_STEP "--steps 1 --flip --caption-dropout 0.3 --sheet-every 0 "
 
 static void test_parts(void **state)
@@ -374,10 +376,27 @@ static void test_parts(void **state)
     same_gradients("parts/one.state.safetensors", "parts/again.state.safetensors");
 }
 
-/* Two machines with three pictures each are one machine with six. */
-static void test_two_machines(void **state)
+/* A CLIP pair compares all pictures of a batch, however it is cut. */
+static void test_parts_of_a_pair(void **state)
 {
     (void)state;
+    static const char config[] =
+        "{\"image\": {\"patch\": 8, \"width\": 16, \"layers\": 1, \"heads\": 2, \"projection\": 8},"
+        " \"text\": {\"merges\": 20, \"length\": 8, \"width\": 16, \"layers\": 1, \"heads\": 2}}";
+    file_save(scratch_path(&scratch, "pair.json"), config, sizeof config - 1);
+    static const char *const commands[] = {TRAIN_CLIP "--batch 6 --out parts/pair.safetensors",
+                                           TRAIN_CLIP "--batch 6 --accumulate 6 --out parts/pairs.safetensors"};
+    for (size_t i = 0; i < 2; i++) {
+        struct outcome o = command_run(scratch.folder, commands[i], NULL);
+        if (o.status != 0) fail_msg("%s: %s", commands[i], o.err);
+        outcome_clear(&o);
+    }
+    same_gradients("parts/pair.state.safetensors", "parts/pairs.state.safetensors");
+}
+
+/* Runs the words on two machines; skips the test where that cannot be done. */
+static void run_on_two(const char *words)
+{
     char command[2048];
     if (system("mpirun --version > /dev/null 2>&1") != 0) {
         print_message("left out: there is no mpirun here\n");
@@ -389,18 +408,25 @@ static void test_two_machines(void **state)
     setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1); /* containers forbid the other */
     setenv("ASAN_OPTIONS", "detect_leaks=0", 0);                   /* MPI keeps what it has until the end */
     snprintf(command, sizeof command, "cd '%s' && mpirun -n 2 '%s/limn' %s > mpi.txt 2>&1 < /dev/null", scratch.folder,
-             BUILD_DIR, TRAIN_DIFFUSION ONE_STEP "--batch 3 --out parts/two.safetensors");
-    const int result = system(command);
-    if (result != 0) {
-        size_t size;
-        uint8_t *said = file_load(scratch_path(&scratch, "mpi.txt"), &size);
-        const bool without = size > 0 && memmem(said, size, "built without MPI", 17) != NULL;
-        if (!without) fail_msg("%.*s", (int)size, (const char *)said);
-        memory_free(said);
-        print_message("left out: limn was built without MPI\n");
-        skip();
-    }
+             BUILD_DIR, words);
+    if (system(command) == 0) return;
+    size_t size;
+    uint8_t *said = file_load(scratch_path(&scratch, "mpi.txt"), &size);
+    const bool without = size > 0 && memmem(said, size, "built without MPI", 17) != NULL;
+    if (!without) fail_msg("%.*s", (int)size, (const char *)said);
+    memory_free(said);
+    print_message("left out: limn was built without MPI\n");
+    skip();
+}
+
+/* Two machines with three pictures each are one machine with six. */
+static void test_two_machines(void **state)
+{
+    (void)state;
+    run_on_two(TRAIN_DIFFUSION ONE_STEP "--batch 3 --out parts/two.safetensors");
     same_gradients("parts/one.state.safetensors", "parts/two.state.safetensors");
+    run_on_two(TRAIN_CLIP "--batch 3 --out parts/pair-on-two.safetensors");
+    same_gradients("parts/pair.state.safetensors", "parts/pair-on-two.state.safetensors");
 }
 
 /* ---- what is refused ---- */
@@ -492,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_earlier_training_is_kept),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_parts_of_a_pair),
         cmocka_unit_test(test_two_machines),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_bad_configurations),

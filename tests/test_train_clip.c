@@ -271,7 +271,6 @@ static void refuse(struct limn_train_options options, const char *config, const 
     all.config = path;
     all.init = options.init;
     if (options.batch) all.batch = options.batch;
-    if (options.accumulate) all.accumulate = options.accumulate;
     if (options.size) all.size = options.size;
     if (options.data) all.data = options.data;
     assert_int_not_equal(limn_train(&all, &error), LIMN_OK);
@@ -290,7 +289,6 @@ static void test_refuses(void **state)
     snprintf(mute, sizeof mute, "%s", scratch_path(&scratch, "mute"));
     snprintf(init, sizeof init, "%s", scratch_path(&scratch, "init.safetensors"));
     refuse((struct limn_train_options){.batch = 1}, "{}", "at least 2 are needed");
-    refuse((struct limn_train_options){.batch = 6, .accumulate = 6}, "{}", "at least 2 are needed");
     refuse((struct limn_train_options){0}, "{\"image\": {\"patch\": 12}}", "do not divide pictures of 32");
     refuse((struct limn_train_options){0}, "{\"image\": {\"heads\": 5}}", "5 heads do not divide that");
     refuse((struct limn_train_options){0}, "{\"text\": {\"length\": 2}}", "length");
