@@ -11,6 +11,7 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#extension GL_ARB_gpu_shader_int64 : require
 #extension GL_EXT_control_flow_attributes : require
 #include "common.glsl"
 
@@ -21,8 +22,8 @@ layout(constant_id = 2) const uint DTYPE = 0;
 layout(constant_id = 3) const uint ACT = 0;
 
 layout(std430, binding = 0) buffer result_buffer { float y[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { vec4 x[]; };
 #include "weights4.glsl"
+FLOATS4(x, 1);
 WEIGHTS4(w, 2);
 layout(std430, binding = 3) readonly buffer bias_buffer { float bias[]; };
 layout(std430, binding = 4) readonly buffer residual_buffer { float residual[]; };
@@ -75,7 +76,7 @@ void main()
             for (uint i = 0; i < I4; i++) {
                 vec4 four[SLOTS], w4[CHANNELS];
                 [[unroll]] for (uint s = 0; s < SLOTS; s++) {
-                    four[s] = x[from[s] + i];
+                    four[s] = FLOAT4(x, from[s] + i);
                     if (!inside[s]) four[s] = vec4(0.0);
                 }
                 [[unroll]] for (uint c = 0; c < CHANNELS; c++) w4[c] = WEIGHT4(w, weight[c] + i);

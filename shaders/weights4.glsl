@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: MIT
 // As weights.glsl, four at a time: WEIGHTS4(name, binding), and WEIGHT4(name, i) is the elements 4i .. 4i + 3. Rows must
-// be multiples of four elements long.
+// be multiples of four elements long. FLOATS4 and FLOAT4 are the same for values that are always f32.
+//
+// Memory is read in words of 64 bits: Mesa's software device loads word by word and lane by lane, and takes as long for
+// 32 bits. The shader needs GL_ARB_gpu_shader_int64, and the device caps->int64.
 
 const uint DTYPE_F32 = 0, DTYPE_F16 = 1, DTYPE_BF16 = 2;
 
+#define FLOATS4(name, place) layout(std430, binding = place) readonly buffer name##_buffer { u64vec2 name[]; }
+#define FLOAT4(name, i) four_floats(name[i])
 #define WEIGHTS4(name, place)                                                                                          \
-    layout(std430, binding = place) readonly buffer name##_words_buffer { uvec4 name##_words[]; };                     \
-    layout(std430, binding = place) readonly buffer name##_halves_buffer { uvec2 name##_halves[]; }
+    layout(std430, binding = place) readonly buffer name##_words_buffer { u64vec2 name##_words[]; };                   \
+    layout(std430, binding = place) readonly buffer name##_halves_buffer { uint64_t name##_halves[]; }
 #define WEIGHT4(name, i)                                                                                               \
-    (DTYPE == DTYPE_F32 ? uintBitsToFloat(name##_words[DTYPE == DTYPE_F32 ? (i) : 0])                                  \
-                        : four_halves(name##_halves[DTYPE == DTYPE_F32 ? 0 : (i)]))
+    (DTYPE == DTYPE_F32 ? four_floats(name##_words[DTYPE == DTYPE_F32 ? (i) : 0])                                      \
+                        : four_halves(unpackUint2x32(name##_halves[DTYPE == DTYPE_F32 ? 0 : (i)])))
+
+vec4 four_floats(u64vec2 both)
+{
+    return vec4(uintBitsToFloat(unpackUint2x32(both.x)), uintBitsToFloat(unpackUint2x32(both.y)));
+}
 
 vec4 four_halves(uvec2 pair)
 {

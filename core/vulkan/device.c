@@ -220,8 +220,11 @@ static enum status find_family(struct vk_device *d, struct error *err)
 static enum status create_device(struct vk_device *d, struct error *err)
 {
     VkPhysicalDeviceVulkan13Features have13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
-    VkPhysicalDeviceFeatures2 have = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &have13};
-    if (d->caps.subgroup_control) d->f->GetPhysicalDeviceFeatures2(d->physical, &have);
+    VkPhysicalDeviceFeatures2 have = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                                      .pNext = d->caps.subgroup_control ? &have13 : NULL};
+    d->f->GetPhysicalDeviceFeatures2(d->physical, &have);
+    d->caps.int64 = have.features.shaderInt64;
+    const VkPhysicalDeviceFeatures want = {.shaderInt64 = have.features.shaderInt64};
     d->caps.subgroup_control = have13.subgroupSizeControl && have13.computeFullSubgroups;
     VkPhysicalDeviceVulkan13Features want13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
                                                .subgroupSizeControl = VK_TRUE,
@@ -234,7 +237,8 @@ static enum status create_device(struct vk_device *d, struct error *err)
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                      .pNext = d->caps.subgroup_control ? &want13 : NULL,
                                      .queueCreateInfoCount = 1,
-                                     .pQueueCreateInfos = &queue};
+                                     .pQueueCreateInfos = &queue,
+                                     .pEnabledFeatures = &want};
     VkDevice handle = NULL;
     enum status status = vk_check(d, d->f->CreateDevice(d->physical, &info, NULL, &handle), "opening it", err);
     if (status != STATUS_OK) return status;

@@ -24,6 +24,7 @@ struct vk_caps {
     uint32_t subgroup;         /* lanes that run together */
     bool shuffle;              /* subgroup shuffles in compute shaders */
     bool subgroup_control;     /* a kernel may ask for whole subgroups of `subgroup` lanes */
+    bool int64;                /* integers of 64 bits in shaders */
     uint32_t invocations;      /* most in a workgroup */
     uint32_t shared_bytes;     /* of a workgroup's shared memory */
     uint32_t groups[3];        /* most workgroups of a dispatch */

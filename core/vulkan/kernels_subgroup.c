@@ -10,7 +10,8 @@ enum { PIXELS = 16, CHANNELS = 4 };
 /* Subgroups of 4, 8 and 16 lanes are what that device has, by the width of the processor's vectors. */
 static bool is_software(const struct vk_caps *caps)
 {
-    return caps->class == VK_CLASS_CPU && caps->shuffle && caps->subgroup_control && caps->subgroup <= 16;
+    return caps->class == VK_CLASS_CPU && caps->shuffle && caps->int64 && caps->subgroup_control &&
+           caps->subgroup <= 16;
 }
 
 static bool fits(const struct vk_caps *caps, const struct node *node)

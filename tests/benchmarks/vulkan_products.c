@@ -63,8 +63,9 @@ static struct node *build(struct graph *g, const struct product *p)
     switch (p->op) {
     case OP_CONV2D: {
         struct node *w = graph_param(g, "w", PARAM_PLAIN, SHAPE(p->out, p->kernel, p->kernel, p->in));
-        w->dtype = p->dtype;
-        return graph_conv2d(g, x, w, NULL, conv);
+        struct node *y = graph_conv2d(g, x, w, NULL, conv);
+        w->dtype = p->dtype; /* the graph is built of f32, as a checkpoint not yet read */
+        return y;
     }
     case OP_CONV2D_TRANSPOSE:
         return graph_conv2d_transpose(
