@@ -7,7 +7,8 @@
 //     loads for 4 channels of x, a lane:   CHANNELS weights + PIXELS / LANES pixels, vectors all
 //     products made of them, a lane:       4 x CHANNELS x PIXELS
 //
-// A linear layer is a convolution with a kernel of 1 x 1 over one row of pixels. Channels of x are a multiple of 4.
+// A linear layer is a convolution with a kernel of 1 x 1 over one row of pixels; and a product of matrices a b^T one
+// over many such pictures, each with filters of its own. Channels of x are a multiple of 4.
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -30,11 +31,11 @@ layout(std430, binding = 4) readonly buffer residual_buffer { float residual[]; 
 
 layout(push_constant) uniform arguments
 {
-    uint pixels, tall, wide, O; // of y, where O is the channels
+    uint pixels, tall, wide, O; // of y (of one matrix), where O is the channels
     int H, W;
     uint I4; // fours of channels of x
     int kernel_height, kernel_width, stride, top, left;
-    uint pixel_groups;
+    uint pixel_groups, matrices, w_matrix; // how often all is done, and filters of one by fours
     uint has_bias, has_residual, rows_each;
 };
 
@@ -46,23 +47,26 @@ const uint CHANNELS = 4;
 void main()
 {
     const uint lane = gl_SubgroupInvocationID;
-    const uint first_pixel = group_index() % pixel_groups * PIXELS;
-    const uint first_channel = (group_index() / pixel_groups * LANES + lane) * CHANNELS;
-    if (group_index() / pixel_groups * LANES * CHANNELS >= O) return; // the whole subgroup
+    const uint channel_groups = (O + LANES * CHANNELS - 1) / (LANES * CHANNELS);
+    const uint matrix = group_index() / pixel_groups / channel_groups, end_pixel = (matrix + 1) * pixels;
+    const uint first_pixel = matrix * pixels + group_index() % pixel_groups * PIXELS;
+    const uint first_channel = (group_index() / pixel_groups % channel_groups * LANES + lane) * CHANNELS;
+    if (matrix >= matrices) return; // the whole subgroup
     vec4 sum[PIXELS];
     [[unroll]] for (uint p = 0; p < PIXELS; p++) sum[p] = vec4(0.0);
 
     int row[SLOTS], column[SLOTS];
     uint picture[SLOTS];
     [[unroll]] for (uint s = 0; s < SLOTS; s++) {
-        const uint pixel = min(first_pixel + s * LANES + lane, pixels - 1);
+        const uint pixel = min(first_pixel + s * LANES + lane, end_pixel - 1);
         picture[s] = pixel / (tall * wide) * uint(H * W);
         row[s] = int(pixel / wide % tall) * stride - top;
         column[s] = int(pixel % wide) * stride - left;
     }
     const uint filter4 = uint(kernel_height * kernel_width) * I4;
     uint weight[CHANNELS];
-    [[unroll]] for (uint c = 0; c < CHANNELS; c++) weight[c] = min(first_channel + c, O - 1) * filter4;
+    [[unroll]] for (uint c = 0; c < CHANNELS; c++) 
+        weight[c] = matrix * w_matrix + min(first_channel + c, O - 1) * filter4;
 
     for (int ky = 0; ky < kernel_height; ky++)
         for (int kx = 0; kx < kernel_width; kx++) {
@@ -88,7 +92,7 @@ void main()
             [[unroll]] for (uint c = 0; c < CHANNELS; c++) weight[c] += I4;
         }
 
-    for (uint p = 0; p < PIXELS && first_pixel + p < pixels; p++)
+    for (uint p = 0; p < PIXELS && first_pixel + p < end_pixel; p++)
         for (uint c = 0; c < CHANNELS && first_channel + c < O; c++)
             y[(first_pixel + p) * O + first_channel + c] = finish(sum[p][c], first_pixel + p, first_channel + c, O);
 }

@@ -2,7 +2,8 @@
  *
  * Every kernel of the Vulkan backend on every case it takes (tests/support/cases.h), against the naive double
  * computation; the same bits when the result is written over an operand, and for a picture alone as in a batch. Where:
- * tests/support/device.h. LIMN_TEST_EVERY=13 takes every 13th case.
+ * tests/support/device.h. LIMN_TEST_EVERY=13 takes every 13th case, LIMN_TEST_ONLY='*conv*' the tests of such
+ * names.
  */
 #include "core/tensor/plan.h"
 #include "core/vulkan/backend_vulkan.h"
@@ -160,6 +161,7 @@ int main(void)
 #undef X
             cmocka_unit_test_prestate(test_all_kernels_ran, &fixture),
     };
+    cmocka_set_test_filter(getenv("LIMN_TEST_ONLY"));
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     fixture.backend->f->close(fixture.backend);
     return failed;

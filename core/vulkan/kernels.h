@@ -109,4 +109,9 @@ void vk_groups(const struct vk_caps *caps, struct vk_dispatch *d, int64_t count)
 void vk_linear(const struct vk_caps *caps, struct vk_dispatch *d, int64_t count);
 enum { VK_LINEAR = 64 };
 
+/* A product whose inner dimension is cut into `parts` (at least 1): binds where its sums go, the result itself or the
+ * scratch, as [part, result], and sets the workgroups in z; and the dispatch that adds them up, if there are many. */
+void vk_parts_bind(struct vk_job *job, struct vk_dispatch *d, const struct node *node, int64_t parts);
+void vk_parts_add(const struct vk_caps *caps, const struct node *node, struct vk_job *job, int64_t parts);
+
 #endif

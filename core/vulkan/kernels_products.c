@@ -42,7 +42,7 @@ static uint32_t activation(const struct node *node, bool whole)
     return whole && has_epilogue(node) ? (uint32_t)node->as.gemm.act : UNARY_NONE;
 }
 
-static void bind_result(struct vk_job *job, struct vk_dispatch *d, const struct node *node, int64_t parts)
+void vk_parts_bind(struct vk_job *job, struct vk_dispatch *d, const struct node *node, int64_t parts)
 {
     if (parts == 1) {
         vk_write(d, VK_OUT);
@@ -53,8 +53,7 @@ static void bind_result(struct vk_job *job, struct vk_dispatch *d, const struct 
     d->groups[2] = (uint32_t)parts;
 }
 
-/* The second dispatch of a product that was cut. */
-static void add_parts(const struct vk_caps *caps, const struct node *node, struct vk_job *job, int64_t parts)
+void vk_parts_add(const struct vk_caps *caps, const struct node *node, struct vk_job *job, int64_t parts)
 {
     if (parts == 1) return;
     struct vk_dispatch *d = vk_dispatch_add(job, "sum_parts");
@@ -85,7 +84,7 @@ static void build_gemm(const struct vk_caps *caps, const struct node *node, stru
     vk_linear(caps, d, count);
     vk_spec(d, node->input[1]->dtype);
     vk_spec(d, activation(node, parts == 1));
-    bind_result(job, d, node, parts);
+    vk_parts_bind(job, d, node, parts);
     vk_read(d, VK_IN);
     vk_read(d, VK_IN + 1);
     bind_epilogue(d, node);
@@ -103,7 +102,7 @@ static void build_gemm(const struct vk_caps *caps, const struct node *node, stru
     for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
     push_epilogue(d, node, parts == 1);
     d->loops = (uint64_t)(parts == 1 ? K : MOST_TERMS);
-    add_parts(caps, node, job, parts);
+    vk_parts_add(caps, node, job, parts);
 }
 
 static void linear(const struct vk_caps *caps, const struct node *node, struct vk_job *job)
@@ -172,7 +171,7 @@ static void conv2d_weight(const struct vk_caps *caps, const struct node *node, s
     const int64_t pixels = dy[0] * dy[1] * dy[2], parts = part_count(pixels, WEIGHT_TERMS);
     struct vk_dispatch *d = vk_dispatch_add(job, "conv2d_weight");
     vk_linear(caps, d, shape_count(node->shape));
-    bind_result(job, d, node, parts);
+    vk_parts_bind(job, d, node, parts);
     vk_read(d, VK_IN);
     vk_read(d, VK_IN + 1);
     const int64_t pushes[] = {
@@ -180,7 +179,7 @@ static void conv2d_weight(const struct vk_caps *caps, const struct node *node, s
     for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
     push_window(d, node);
     d->loops = WEIGHT_TERMS;
-    add_parts(caps, node, job, parts);
+    vk_parts_add(caps, node, job, parts);
 }
 
 /* ---- attention ---- */

@@ -322,6 +322,15 @@ void cases_matmul(case_check *check, void *context)
                     .H = awkward[h], .C = awkward[c], .O = awkward[o], .kind = number++ % 4, .dtype = DTYPE_COUNT};
                 check(context, build_matmul, s);
             }
+    /* Sizes that vectors of four divide, and around tiles of 16 rows and of 32 columns. */
+    static const int64_t even[][3] = {{1, 4, 4},   {15, 8, 32}, {16, 12, 28}, {17, 64, 36},
+                                      {33, 5, 68}, {40, 36, 5}, {64, 7, 64},  {70, 32, 132}};
+    for (int i = 0; i < 8; i++)
+        for (int kind = 0; kind < 4; kind++) {
+            const struct case_spec s = {
+                .H = even[i][0], .C = even[i][1], .O = even[i][2], .kind = kind, .dtype = DTYPE_COUNT};
+            check(context, build_matmul, s);
+        }
 }
 
 static int64_t pick(uint64_t *seed, const int64_t *list, int count)
@@ -376,6 +385,20 @@ void cases_conv2d_transpose(case_check *check, void *context)
     const struct case_spec large = {
         .H = 33, .W = 31, .C = 24, .O = 40, .kernel = 4, .stride = 2, .pad = PAD(1), .dtype = DTYPE_F32};
     check(context, build_conv_transpose, large);
+    /* Channels that vectors of four divide. */
+    for (int number = 0; number < 36; number++) {
+        struct case_spec s = {.H = pick(&seed, awkward, 4),
+                              .W = pick(&seed, awkward, 5),
+                              .C = (int64_t[]){4, 12, 32}[number % 3],
+                              .O = (int64_t[]){4, 28, 32, 36}[number % 4],
+                              .kernel = (int)pick(&seed, kernels, 5),
+                              .stride = (int)pick(&seed, strides, 4)};
+        if (number % 2 && s.kernel > 2) s.pad = (struct padding){1, 1, number % 3 != 0, 1};
+        if (number % 5 == 0) s.pad.bottom = 1 - s.stride;
+        s = vary_product(s, number);
+        if ((s.H - 1) * s.stride + s.kernel <= 2 || (s.W - 1) * s.stride + s.kernel <= 2) continue;
+        check(context, build_conv_transpose, s);
+    }
 }
 
 void cases_attention(case_check *check, void *context)
@@ -578,6 +601,19 @@ void cases_conv2d_weight(case_check *check, void *context)
                                     .pad = PAD(1),
                                     .dtype = DTYPE_COUNT};
     check(context, build_gradient, large);
+    /* Channels that vectors of four divide. */
+    for (int number = 0; number < 24; number++) {
+        struct case_spec s = {.kind = OP_CONV2D_WEIGHT, .alone = true, .dtype = DTYPE_COUNT};
+        s.H = pick(&seed, awkward, 5);
+        s.W = pick(&seed, awkward, 5);
+        s.C = (int64_t[]){4, 12, 32, 36}[number % 4];
+        s.O = (int64_t[]){1, 16, 17}[number % 3];
+        s.kernel = 1 + number % 3;
+        s.stride = 1 + number % 2;
+        s.pad = number % 5 ? PAD(1) : (struct padding){.bottom = 1, .right = 1};
+        if (s.H + s.pad.top + s.pad.bottom < s.kernel || s.W + s.pad.left + s.pad.right < s.kernel) continue;
+        check(context, build_gradient, s);
+    }
     /* Few weights and many pixels, so that the pixels are cut into parts. */
     const struct case_spec tall = {.kind = OP_CONV2D_WEIGHT,
                                    .alone = true,
@@ -590,4 +626,7 @@ void cases_conv2d_weight(case_check *check, void *context)
                                    .pad = PAD(1),
                                    .dtype = DTYPE_COUNT};
     check(context, build_gradient, tall);
+    struct case_spec even = tall;
+    even.C = 4;
+    check(context, build_gradient, even);
 }
