@@ -165,7 +165,11 @@ struct node *blocks_norm(struct graph *g, struct node *x, const char *name)
 
 struct node *blocks_project(struct graph *g, const struct blocks *blocks, struct node *x, int64_t out, const char *name)
 {
-    const int64_t width = shape_dim(x->shape, -1);
-    if (blocks->joined) return graph_matmul(g, x, graph_param(g, name, PARAM_PLAIN, SHAPE(width, out)), false, false);
-    return graph_linear(g, x, graph_param(g, name, PARAM_PLAIN, SHAPE(out, width)), NULL);
+    const int64_t batch = shape_dim(x->shape, 0), width = shape_dim(x->shape, -1);
+    if (!blocks->joined) return graph_linear(g, x, graph_param(g, name, PARAM_PLAIN, SHAPE(out, width)), NULL);
+    /* A weight [in, out] is that of a transposed convolution of single pixels, which keeps pictures apart; the rows of
+     * a matrix product would share their last bits. */
+    struct node *w = graph_param(g, name, PARAM_CONV_TRANSPOSE, SHAPE(width, 1, 1, out));
+    x = graph_conv2d_transpose(g, graph_reshape(g, x, SHAPE(batch, 1, 1, width)), w, NULL, (struct conv){.stride = 1});
+    return graph_reshape(g, x, SHAPE(batch, out));
 }

@@ -206,7 +206,8 @@ void graph_output(struct graph *g, const char *name, struct node *node);
 /* ---- products ---- */
 /* x [..., K], w [N, K], bias [N] or NULL -> [..., N]. */
 struct node *graph_linear(struct graph *g, struct node *x, struct node *w, struct node *bias);
-/* a [..., M, K] (or [..., K, M] if transposed), b likewise -> [..., M, N]; equal leading dimensions. */
+/* a [..., M, K] (or [..., K, M] if transposed), b likewise -> [..., M, N]; equal leading dimensions. Those may be a
+ * batch; M may not: a row's last bits depend on how many there are. Pictures as rows belong into a linear layer. */
 struct node *graph_matmul(struct graph *g, struct node *a, struct node *b, bool transpose_a, bool transpose_b);
 /* x [B, H, W, I], w [O, kh, kw, I] -> [B, (H + pads - kh)/stride + 1, ..., O]. */
 struct node *graph_conv2d(struct graph *g, struct node *x, struct node *w, struct node *bias, struct conv conv);
