@@ -65,14 +65,23 @@ void main()
     [[unroll]] for (uint s = 0; s < SLOTS; s++)
         from_a[s] = matrix * a_matrix + min(first_row + s * LANES + lane, M - 1) * a_m;
     const uint at4 = min(column4, N4 - 1), end = min(K, (gl_WorkGroupID.z + 1) * part);
-    for (uint k = gl_WorkGroupID.z * part; k < end; k++) {
-        uint from;
-        const bool inside = find(matrix, k, from);
-        vec4 four = FLOAT4(b, from + at4);
-        if (!inside) four = vec4(0.0);
-        float value[SLOTS];
-        [[unroll]] for (uint s = 0; s < SLOTS; s++) value[s] = a[from_a[s] + k * a_k];
-        [[unroll]] for (uint m = 0; m < ROWS; m++) sum[m] += subgroupShuffle(value[m / LANES], m % LANES) * four;
+    // Four rows of b at a time: on the software device a sum that a loop carries is stored with care for masked lanes.
+    for (uint k = gl_WorkGroupID.z * part; k < end; k += 4) {
+        vec4 four[4], value[SLOTS];
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+            uint from;
+            const bool inside = find(matrix, min(k + j, K - 1), from) && k + j < end;
+            four[j] = FLOAT4(b, from + at4);
+            if (!inside) four[j] = vec4(0.0);
+            [[unroll]] for (uint s = 0; s < SLOTS; s++) value[s][j] = a[from_a[s] + min(k + j, K - 1) * a_k];
+        }
+        if (k + 4 > end) // what lies beyond may be no number
+            [[unroll]] for (uint s = 0; s < SLOTS; s++)
+                value[s] = mix(vec4(0.0), value[s], lessThan(uvec4(k, k + 1, k + 2, k + 3), uvec4(end)));
+        [[unroll]] for (uint m = 0; m < ROWS; m++) {
+            const vec4 v = subgroupShuffle(value[m / LANES], m % LANES);
+            sum[m] += v.x * four[0] + v.y * four[1] + v.z * four[2] + v.w * four[3];
+        }
     }
     if (column4 >= N4) return;
     const uint to = gl_WorkGroupID.z * count + matrix * y_matrix + column4 * 4;
