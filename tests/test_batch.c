@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Whole networks in batches: picture i of a batch has the bytes of the picture alone, node by node, by every table of
- * kernels. (test_ops.c and test_kernels.c say so of single operations; here, that networks are made of such as keep
- * pictures apart.) The towers are narrow in nothing that a product sums over, as short sums hide the order of adding.
+ * Picture i of a batch has the bytes of the picture alone, node by node, by every table of kernels: of all operations
+ * at sizes where their work is cut up (test_ops.c has the small and awkward ones), and of whole networks, which must
+ * be made of such as keep pictures apart. Sums of products are long, as short ones hide the order of adding.
  */
 #include "clip/contrastive.h"
 #include "clip/image_tower.h"
@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -45,8 +46,8 @@ static void fill_input(void *out, const struct node *node, int64_t n, int64_t pi
 {
     int32_t *ids = out;
     if (node->dtype == DTYPE_F32)
-        fill_floats(out, n, 1.5f, 1000u + 77u * (uint32_t)picture);
-    else if (n == 1) /* where the text's end is, in the states of the whole batch */
+        fill_floats(out, n, 1.5f, 1000u + 77u * (uint32_t)picture + 5u * (uint32_t)node->index);
+    else if (strcmp(node->name, "ends") == 0) /* where the text's end is, in the states of the whole batch */
         ids[0] = (int32_t)(place * TOKENS + 3 + picture % 4);
     else
         for (int64_t i = 0; i < n; i++) ids[i] = (int32_t)((i * i * 5 + picture * 11) % VOCABULARY);
@@ -129,6 +130,123 @@ static void check(const struct tables *tables, builder *build)
     graph_clear(&alone);
 }
 
+/* ---- operations ---- */
+
+static struct node *input(struct graph *g, struct shape shape)
+{
+    char name[16];
+    snprintf(name, sizeof name, "x%d", g->count);
+    return graph_input(g, name, DTYPE_F32, shape);
+}
+
+static struct node *param(struct graph *g, struct shape shape)
+{
+    char name[16];
+    snprintf(name, sizeof name, "w%d", g->count);
+    return graph_param(g, name, PARAM_PLAIN, shape);
+}
+
+static void give(struct graph *g, struct node *node)
+{
+    char name[16];
+    snprintf(name, sizeof name, "y%d", g->count);
+    graph_output(g, name, node);
+}
+
+/* What fusion would have set: an activation and a residual, which stands before the product; NULL: none. */
+static void give_fused(struct graph *g, struct node *product, enum unary act, struct node *residual)
+{
+    product->as.gemm.act = act;
+    product->input[3] = residual;
+    if (residual) product->inputs = 4;
+    give(g, product);
+}
+
+static void build_linears(struct graph *g, int64_t B)
+{
+    struct node *row = input(g, SHAPE(B, 1, 300)), *rows = input(g, SHAPE(B, 230, 70));
+    give(g, graph_linear(g, input(g, SHAPE(B, 768)), param(g, SHAPE(512, 768)), NULL));
+    give_fused(g, graph_linear(g, input(g, SHAPE(B, 70, 400)), param(g, SHAPE(300, 400)), param(g, SHAPE(300))),
+               UNARY_GELU, row);
+    give_fused(g, graph_linear(g, input(g, SHAPE(B, 230, 130)), param(g, SHAPE(70, 130)), NULL), UNARY_QUICK_GELU,
+               rows);
+    give_fused(g, graph_linear(g, input(g, SHAPE(B, 1, 700)), param(g, SHAPE(40, 700)), NULL), UNARY_SILU, NULL);
+    for (int i = 0; i < 4; i++) {
+        const bool ta = i & 1, tb = i & 2;
+        give(g, graph_matmul(g, input(g, ta ? SHAPE(B, 450, 33) : SHAPE(B, 33, 450)),
+                             input(g, tb ? SHAPE(B, 130, 450) : SHAPE(B, 450, 130)), ta, tb));
+    }
+    struct node *q = input(g, SHAPE(B, 150, 80)), *k = input(g, SHAPE(B, 140, 80)), *v = input(g, SHAPE(B, 140, 80));
+    give(g, graph_attention(g, q, k, v, (struct attention){.heads = 2}));
+    give(g, graph_attention(g, q, q, q, (struct attention){.heads = 1, .causal = true}));
+    struct node *table = param(g, SHAPE(VOCABULARY, 33)), *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(B, 7));
+    give(g, graph_embedding(g, ids, table));
+}
+
+static void build_convolutions(struct graph *g, int64_t B)
+{
+    const struct {
+        int64_t side, I, O;
+        int kernel, stride, pad;
+    } cases[] = {{18, 48, 64, 3, 1, 1}, /* Winograd's */
+                 {9, 96, 40, 3, 1, 1},
+                 {17, 40, 24, 3, 2, 1},
+                 {24, 70, 33, 1, 1, 0},
+                 {64, 3, 130, 32, 32, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int64_t I = cases[i].I, O = cases[i].O, k = cases[i].kernel;
+        struct node *x = input(g, SHAPE(B, cases[i].side, cases[i].side, I));
+        struct node *residual = i % 2 ? NULL : input(g, SHAPE(B, 1, 1, O));
+        const struct conv conv = {.stride = cases[i].stride, .pad = PAD(cases[i].pad)};
+        give_fused(g, graph_conv2d(g, x, param(g, SHAPE(O, k, k, I)), param(g, SHAPE(O)), conv), UNARY_SILU, residual);
+    }
+    struct node *x = input(g, SHAPE(B, 9, 11, 100)), *pixel = input(g, SHAPE(B, 1, 1, 768));
+    give(g, graph_conv2d_transpose(g, x, param(g, SHAPE(100, 4, 4, 20)), NULL, (struct conv){2, PAD(1)}));
+    give(g, graph_conv2d_transpose(g, pixel, param(g, SHAPE(768, 1, 1, 512)), NULL, (struct conv){1, PAD(0)}));
+}
+
+static void build_norms(struct graph *g, int64_t B)
+{
+    const struct norm norm = {.groups = 8, .eps = 1e-5f, .act = UNARY_SILU}, plain = {.groups = 8, .eps = 1e-5f};
+    struct node *x = input(g, SHAPE(B, 23, 29, 72)), *dy = input(g, SHAPE(B, 23, 29, 72));
+    struct node *weight = param(g, SHAPE(72)), *bias = param(g, SHAPE(72));
+    give(g, graph_group_norm(g, x, weight, bias, norm));
+    give(g, graph_layer_norm(g, x, weight, bias, 1e-5f));
+    struct node *variance = graph_unary(g, param(g, SHAPE(72)), UNARY_EXP);
+    give(g, graph_batch_norm(g, x, weight, bias, param(g, SHAPE(72)), variance, 1e-5f));
+    give(g, graph_norm_gradient(g, x, dy, plain));
+    give(g, graph_softmax(g, x, 3));
+    give(g, graph_softmax(g, x, 1));
+    for (int kind = REDUCE_SUM; kind <= REDUCE_MAX; kind++)
+        for (unsigned axes = 2; axes < 16; axes += 2) give(g, graph_reduce(g, (enum reduce)kind, x, axes));
+}
+
+static void build_elements(struct graph *g, int64_t B)
+{
+    struct node *x = input(g, SHAPE(B, 31, 37, 30)), *y = input(g, SHAPE(B, 31, 37, 30));
+    struct node *row = input(g, SHAPE(B, 1, 1, 30)), *all = param(g, SHAPE(1, 31, 37, 1));
+    for (int kind = UNARY_SILU; kind < UNARY_COUNT; kind++) {
+        if (kind == UNARY_LOG || kind == UNARY_SQRT) continue; /* of numbers of either sign */
+        give(g, kind == UNARY_LEAKY_RELU ? graph_leaky_relu(g, x, 0.2f) : graph_unary(g, x, (enum unary)kind));
+        give(g, graph_unary_gradient(g, x, y, (enum unary)kind, 0.2f));
+    }
+    for (int kind = BINARY_ADD; kind <= BINARY_DIV; kind++) {
+        give(g, graph_binary(g, (enum binary)kind, x, y));
+        give(g, graph_binary(g, (enum binary)kind, x, row));
+        give(g, graph_binary(g, (enum binary)kind, all, x));
+    }
+    give(g, graph_scale(g, x, 1.75f, -0.5f));
+    give(g, graph_geglu(g, x));
+    give(g, graph_upsample(g, x, 2));
+    give(g, graph_average_pool(g, x, 3, 2));
+    give(g, graph_concat(g, x, y, 1));
+    give(g, graph_slice(g, x, 2, 3, 20));
+    give(g, graph_pad(g, x, 1, 2, 40));
+    give(g, graph_reshape(g, x, SHAPE(B, 31, 37 * 30)));
+    give(g, graph_permute(g, x, (const int[]){0, 3, 1, 2}));
+    give(g, graph_broadcast(g, row, x->shape));
+}
+
 /* ---- networks ---- */
 
 static void build_image(struct graph *g, int64_t B, enum image_tower_layout layout)
@@ -185,6 +303,22 @@ static void build_text_openclip(struct graph *g, int64_t B)
 
 /* ---- tests ---- */
 
+static void operations(void **state)
+{
+    static builder *const builders[] = {build_linears, build_convolutions, build_norms, build_elements};
+    bool seen[OP_COUNT] = {[OP_CONSTANT] = true};
+    seen[OP_SCATTER] = seen[OP_CONV2D_WEIGHT] = true; /* sums over the batch */
+    for (size_t i = 0; i < sizeof builders / sizeof *builders; i++) {
+        struct graph g = {0};
+        check(*state, builders[i]);
+        builders[i](&g, BATCH);
+        for (int j = 0; j < g.count; j++) seen[g.nodes[j]->op] = true;
+        graph_clear(&g);
+    }
+    for (int op = 0; op < OP_COUNT; op++)
+        if (!seen[op]) fail_msg("%s is not tried in a batch", op_name((enum op)op));
+}
+
 static void image_towers(void **state)
 {
     check(*state, build_image_hf);
@@ -200,6 +334,7 @@ static void text_towers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(operations),
         cmocka_unit_test(image_towers),
         cmocka_unit_test(text_towers),
     };
