@@ -21,7 +21,6 @@ import numpy as np
 import drawings as dr
 import recolour as rc
 import settings as S
-import weights
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -114,7 +113,7 @@ def planes(pictures):
 
 def save_picture(path, rgba):
     """One picture (4,H,W), on white."""
-    weights.save_png(path, (rc.on_white(rgba[None])[0].transpose(1, 2, 0) * 255 + .5).clip(0, 255).astype(np.uint8))
+    dr.save_png(path, (rc.on_white(rgba[None])[0].transpose(1, 2, 0) * 255 + .5).clip(0, 255).astype(np.uint8))
 
 
 def make_plan(pictures, rows, concepts):

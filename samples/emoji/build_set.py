@@ -18,7 +18,6 @@ import sys
 import numpy as np
 
 import drawings as dr
-import weights
 
 STYLES = {  # package: style words in English, in Korean
     "noto": ("noto", "노토"),
@@ -109,7 +108,7 @@ def main():
         part = "held-out" if is_held_out(style, code) else "train"
         en, ko = english[code], korean.get(code)
         os.makedirs(f"{out}/{part}/{style}", exist_ok=True)
-        weights.save_png(f"{out}/{part}/{style}/{code}.png", image)
+        dr.save_png(f"{out}/{part}/{style}/{code}.png", image)
         texts = (training_captions if part == "train" else held_out_captions)(style, en, ko)
         rows[part].append(dict(file_name=f"{style}/{code}.png", text=texts))
         count[part, style] += 1

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The drawings that fetch.sh unpacked: which there are, what they are called, and how they are painted."""
+"""The drawings that fetch.sh unpacked: which there are, what they are called, how they are painted and written."""
 import ctypes as C
 import glob
 import json
 import os
+import struct
 import sys
+import zlib
 
 import numpy as np
 
@@ -122,3 +124,15 @@ def icons(root, styles):
                 'xmlns:xlink="http://www.w3.org/1999/xlink" '
                 f'width="{w}" height="{h}" viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {w} {h}">'
                 f'{icon["body"]}</svg>')
+
+
+def save_png(path, x):
+    """x: uint8 (H,W,3)."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    h, w, _ = x.shape
+    rows = np.concatenate([np.zeros((h, 1), np.uint8), x.reshape(h, -1)], 1)
+    with open(path + ".tmp", "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0))
+                + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b""))
+    os.replace(path + ".tmp", path)

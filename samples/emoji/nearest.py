@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-import weights
+import drawings as dr
 
 
 def read(paths):
@@ -37,7 +37,7 @@ def main():
     np.fill_diagonal(between, np.inf)
     print(f"mean {best.mean():.3f}, median {np.median(best):.3f}; from a training picture to its nearest, median "
           f"{np.median(between.min(1)):.3f}")
-    weights.save_png(out, pairs(painted, known[at]))
+    dr.save_png(out, pairs(painted, known[at]))
 
 
 def pairs(a, b, columns=6):
