@@ -147,26 +147,28 @@ static bool follows(struct gan_layer *layer, const struct gan_layer *next)
     return layer->out == next->in;
 }
 
-/* Where both readings of a square weight fit: a 3x3 kernel is a convolution's, others go with their neighbours. */
-static enum gan_operation likelier(const struct module *m, enum gan_operation before)
+/* Where both readings of a square weight fit: a 3x3 kernel is a convolution's unless `alike` (or nothing comes before
+ * it: a generator begins at one pixel), others go with their neighbours. */
+static enum gan_operation likelier(const struct module *m, int i, enum gan_operation before, bool alike)
 {
     if (m->weight->rank == 2) return GAN_LINEAR;
-    return m->weight->dim[0] == m->weight->dim[1] && m->weight->dim[2] == 3 ? GAN_CONV : before;
+    const bool square = m->weight->dim[0] == m->weight->dim[1];
+    return square && m->weight->dim[2] == 3 && i > 0 && !alike ? GAN_CONV : before;
 }
 
 /* Puts layer i and what comes behind it, trying for each both ways to read its weight. Weights of unequal sides fit one
  * way only, so the second try ends at once. */
 static bool chain(struct gan_config *config, const struct module *const products[], int count, int i,
-                  enum gan_operation before)
+                  enum gan_operation before, bool alike)
 {
     if (i == count) return true;
-    const enum gan_operation first = likelier(products[i], before);
+    const enum gan_operation first = likelier(products[i], i, before, alike);
     const enum gan_operation order[2] = {first, first == GAN_CONV ? GAN_CONV_TRANSPOSE : GAN_CONV};
     for (int k = 0; k < (first == GAN_LINEAR ? 1 : 2); k++) {
         struct gan_layer *layer = &config->layers[i];
         if (!read_layer(layer, products[i], order[k])) return false;
         if (i > 0 && !follows(&config->layers[i - 1], layer)) continue;
-        if (chain(config, products, count, i + 1, order[k] == GAN_LINEAR ? before : order[k])) {
+        if (chain(config, products, count, i + 1, order[k] == GAN_LINEAR ? before : order[k], alike)) {
             config->count = count;
             return true;
         }
@@ -233,9 +235,8 @@ static bool take_text(struct gan_config *config, const struct module *text)
     return true;
 }
 
-/* One network from these modules. Parts of a network may come in another order than their names (conv_blocks before
- * l1), so every rotation of the list is tried. */
-static bool assemble(struct gan_config *config, enum gan_role role, const struct modules *m)
+/* As assemble, with square 3x3 weights read one way; every rotation of the list is tried. */
+static bool assemble_as(struct gan_config *config, enum gan_role role, const struct modules *m, bool alike)
 {
     const struct module *order[MAX_MODULES], *products[GAN_MAX_LAYERS];
     for (int turn = 0; turn < m->count; turn++) {
@@ -249,12 +250,24 @@ static bool assemble(struct gan_config *config, enum gan_role role, const struct
         *config = (struct gan_config){.role = role};
         if (!take_text(config, &m->text)) return false;
         const enum gan_operation usual = role == GAN_GENERATOR ? GAN_CONV_TRANSPOSE : GAN_CONV;
-        if (count > 0 && chain(config, products, count, 0, usual) &&
+        if (count > 0 && chain(config, products, count, 0, usual, alike) &&
             (place_norms(config, order, m->count, false) || place_norms(config, order, m->count, true)) &&
             fits_role(config))
             return true;
     }
     return false;
+}
+
+/* One network from these modules. Parts of a network may come in another order than their names (conv_blocks before
+ * l1). Square weights do not say what they are: if the stack is no usual one with 3x3 kernels as convolutions among the
+ * others, and is one with all alike, they are alike. */
+static bool assemble(struct gan_config *config, enum gan_role role, const struct modules *m)
+{
+    struct gan_config other;
+    if (!assemble_as(config, role, m, false)) return assemble_as(config, role, m, true);
+    if (!gan_settings_usual(config) && assemble_as(&other, role, m, true) && gan_settings_usual(&other))
+        *config = other;
+    return true;
 }
 
 /* One network from the modules of one part of the file: those whose names begin alike. */

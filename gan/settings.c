@@ -89,6 +89,12 @@ static bool take_layout(struct gan_config *config)
     return take_stack(config);
 }
 
+bool gan_settings_usual(const struct gan_config *config)
+{
+    struct gan_config copy = *config;
+    return take_layout(&copy);
+}
+
 static void take_activations(struct gan_config *config)
 {
     const bool generator = config->role == GAN_GENERATOR;

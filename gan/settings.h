@@ -13,4 +13,7 @@
 MUST_CHECK enum status gan_settings_read(struct gan_config *config, const struct checkpoint *checkpoint,
                                          const char *path, struct error *err);
 
+/* True if the layers, of what gan_find found, stand as one of the usual layouts. */
+bool gan_settings_usual(const struct gan_config *config);
+
 #endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * GANs of others that do not say all: square weights, tensors beside the networks, parts that are missing.
+ */
+#include "core/io/safetensors_write.h"
+#include "gan/detect.h"
+#include "tests/support/golden.h"
+#include "tests/support/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A layer "main.N" of a test's network; kernel 0: linear; -1: a norm. */
+struct piece {
+    int64_t first, second;
+    int kernel;
+};
+
+static const float zeros[40000];
+
+/* Pieces of `prefix`.0, .1, ... as torch.nn.Sequential names them; `left_out`: a name that is not written. */
+static void write_pieces(const char *path, const char *prefix, const struct piece *pieces, int count,
+                         const char *left_out)
+{
+    enum { MOST = 64 };
+    struct tensor tensors[MOST];
+    char names[MOST][64];
+    struct error err = {0};
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        static const char *const norm[] = {"weight", "bias", "running_mean", "running_var"};
+        const struct piece *p = &pieces[i];
+        for (int k = 0; k < (p->kernel < 0 ? 4 : 1); k++) {
+            assert_true(n < MOST);
+            snprintf(names[n], sizeof names[n], "%s.%d.%s", prefix, i, norm[k]);
+            if (left_out && strcmp(names[n], left_out) == 0) continue;
+            struct tensor t = {.name = names[n], .dtype = DTYPE_F32, .rank = p->kernel < 0 ? 1 : 4, .data = zeros};
+            t.dim[0] = p->first;
+            t.dim[1] = p->second;
+            t.dim[2] = t.dim[3] = p->kernel;
+            tensors[n++] = t;
+        }
+    }
+    if (safetensors_write(path, &(struct safetensors_file){.tensors = tensors, .count = n}, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+}
+
+static enum status detect(struct gan_config *config, enum gan_role role, const char *path, struct error *err)
+{
+    struct checkpoint *c = NULL;
+    enum status status = checkpoint_open(&c, path, err);
+    if (status == STATUS_OK) status = gan_config_detect(config, role, c, path, err);
+    checkpoint_close(c);
+    return status;
+}
+
+/* ---- square weights ---- */
+
+/* The course's layout wherever its channels do not change, and the same stack with 3x3 convolutions between. */
+static void test_square(void **state)
+{
+    (void)state;
+    static const struct {
+        struct piece pieces[4];
+        int side;
+        enum gan_operation operations[4];
+    } cases[] = {
+        {{{8, 8, 3}, {8, 4, 4}, {4, 2, 3}, {2, 1, 4}}, 28, {0}},
+        {{{8, 8, 3}, {8, 8, 4}, {8, 8, 3}, {8, 1, 4}}, 28, {0}},
+        {{{8, 4, 3}, {4, 4, 4}, {4, 4, 3}, {4, 3, 4}}, 28, {0}},
+        {{{8, 8, 4}, {8, 8, 3}, {8, 4, 4}, {4, 1, 4}}, 16, {0, GAN_CONV, 0, 0}},
+    };
+    struct scratch s;
+    scratch_open(&s);
+    const char *path = scratch_path(&s, "square.safetensors"), *beside = scratch_path(&s, "square.json");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = {0};
+        struct gan_config config;
+        write_pieces(path, "gen", cases[i].pieces, 4, NULL);
+        if (detect(&config, GAN_GENERATOR, path, &err) != STATUS_OK) fail_msg("case %d: %s", (int)i, err.text);
+        assert_int_equal(config.side, cases[i].side);
+        for (int k = 0; k < 4; k++) assert_int_equal(config.layers[k].operation, cases[i].operations[k]);
+    }
+    static const char json[] =
+        "{\"operation\": \"conv_transpose\", \"stride\": [1, 2, 2, 2], \"padding\": [0, 1, 1, 1]}";
+    struct error err = {0};
+    struct gan_config config;
+    file_save(beside, json, sizeof json - 1);
+    if (detect(&config, GAN_GENERATOR, path, &err) != STATUS_OK) fail_msg("%s", err.text);
+    assert_int_equal(config.side, 28);
+    scratch_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_square),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
