@@ -191,6 +191,8 @@ static enum status read_caps(struct vk_device *d, struct error *err)
         .subgroup = subgroup.subgroupSize,
         .shuffle = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
                    (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT),
+        .arithmetic = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+                      (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT),
         .subgroup_control = newer && (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT),
         .invocations = limits->maxComputeWorkGroupInvocations,
         .shared_bytes = limits->maxComputeSharedMemorySize,

@@ -23,6 +23,7 @@ struct vk_caps {
     enum vk_class class;
     uint32_t subgroup;         /* lanes that run together */
     bool shuffle;              /* subgroup shuffles in compute shaders */
+    bool arithmetic;           /* subgroup sums and maxima there */
     bool subgroup_control;     /* a kernel may ask for whole subgroups of `subgroup` lanes */
     bool int64;                /* integers of 64 bits in shaders */
     uint32_t invocations;      /* most in a workgroup */

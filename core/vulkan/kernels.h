@@ -65,6 +65,7 @@ struct vk_family {
 /* X(name): vk_family_NAME of kernels_NAME.c; the faster ones first. */
 #define VK_FAMILY_MAP(X)                                                                                               \
     X(subgroup)                                                                                                        \
+    X(split)                                                                                                           \
     X(products)                                                                                                        \
     X(norms)                                                                                                           \
     X(elements)                                                                                                        \

@@ -195,6 +195,34 @@ static void conv2d_weight(const struct vk_caps *caps, const struct node *node, s
     vk_parts_add(caps, node, job, (pixels + WEIGHT_TERMS - 1) / WEIGHT_TERMS);
 }
 
+/* ---- attention ---- */
+
+static bool fits_attention(const struct vk_caps *caps, const struct node *node)
+{
+    return is_software(caps) && caps->arithmetic && shape_dim(node->shape, -1) / node->as.attention.heads % 4 == 0;
+}
+
+static void attention(const struct vk_caps *caps, const struct node *node, struct vk_job *job)
+{
+    const int64_t heads = node->as.attention.heads, T = node->shape.dim[1], S = node->input[1]->shape.dim[1];
+    const int64_t head4 = node->shape.dim[2] / heads / 4, lanes = caps->subgroup, each = (head4 + lanes - 1) / lanes;
+    const int64_t queries = each <= 2 ? 16 : each <= 5 ? 8 : 4; /* so many that their outputs stay near */
+    const int64_t query_groups = (T + queries - 1) / queries, tasks = node->shape.dim[0] * heads * query_groups;
+    struct vk_dispatch *d = vk_dispatch_add(job, "attention_subgroup");
+    vk_spec(d, caps->subgroup);
+    vk_spec(d, (uint32_t)queries);
+    vk_spec(d, (uint32_t)head4);
+    vk_spec(d, node->as.attention.causal);
+    vk_write(d, VK_OUT);
+    for (int i = 0; i < 3; i++) vk_read(d, VK_IN + i);
+    const int64_t pushes[] = {tasks, T, S, heads, query_groups};
+    for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
+    vk_push_float(d, node->as.attention.scale);
+    vk_groups(caps, d, tasks);
+    d->subgroup = caps->subgroup;
+    d->loops = (uint64_t)((S + 4 * lanes - 1) / (4 * lanes) * (1 + head4 + lanes));
+}
+
 static const struct vk_kernel kernels[] = {
     {"conv2d", OP_CONV2D, fits, conv2d},
     {"linear", OP_LINEAR, fits, linear},
@@ -202,6 +230,7 @@ static const struct vk_kernel kernels[] = {
     {"matmul_outer", OP_MATMUL, fits_outer, matmul_outer},
     {"conv2d_transpose", OP_CONV2D_TRANSPOSE, fits_transpose, conv2d_transpose},
     {"conv2d_weight", OP_CONV2D_WEIGHT, fits_weight, conv2d_weight},
+    {"attention", OP_ATTENTION, fits_attention, attention},
 };
 
 const struct vk_family vk_family_subgroup = {"subgroup", kernels, sizeof kernels / sizeof *kernels, false};

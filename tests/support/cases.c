@@ -422,6 +422,8 @@ void cases_attention(case_check *check, void *context)
     check(context, build_attention, large);
     const struct case_spec text = {.H = 77, .S = 77, .C = 64, .kind = 2, .causal = true, .dtype = DTYPE_COUNT};
     check(context, build_attention, text);
+    const struct case_spec wide = {.H = 17, .S = 37, .C = 260, .kind = 1, .dtype = DTYPE_COUNT};
+    check(context, build_attention, wide);
 }
 
 void cases_norms(case_check *check, void *context)
@@ -449,6 +451,16 @@ void cases_norms(case_check *check, void *context)
                                     .bias = true,
                                     .dtype = DTYPE_COUNT};
     check(context, build_norm, large);
+    /* Groups of so many elements that they are summed in parts; narrower and wider than a workgroup. */
+    static const int64_t parts[][4] = {{41, 37, 12, 3}, {60, 61, 3, 4}, {9, 11, 300, 2}, {129, 65, 1, 8}};
+    for (int i = 0; i < 4; i++) {
+        struct case_spec s = large;
+        s.H = parts[i][0], s.W = parts[i][1], s.C = parts[i][2], s.O = parts[i][3];
+        s.act = i % 2 ? UNARY_SILU : UNARY_NONE;
+        s.bias = i != 2;
+        s.flag = i < 2;
+        check(context, build_norm, s);
+    }
 }
 
 void cases_elements(case_check *check, void *context)
