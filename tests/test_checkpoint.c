@@ -134,6 +134,17 @@ static void tensors_are_mapped(void **state)
     }
 }
 
+/* A tensor beside a network's state dict. */
+static void sees_behind_single_tensors(void **state)
+{
+    (void)state;
+    struct checkpoint *c = open_good(golden_path("beside.pth"));
+    assert_int_equal(checkpoint_count(c), 2);
+    assert_values(c, "fixed_noise", 2, (int64_t[]){2, 3}, (float[6]){0});
+    assert_values(c, "G.main.0.weight", 1, (int64_t[]){4}, (float[]){1, 1, 1, 1});
+    checkpoint_close(c);
+}
+
 static void refuses_what_is_no_state_dict(void **state)
 {
     (void)state;
@@ -626,6 +637,7 @@ int main(void)
         cmocka_unit_test(reads_what_torch_saves),
         cmocka_unit_test(tensors_are_mapped),
         cmocka_unit_test(refuses_what_is_no_state_dict),
+        cmocka_unit_test(sees_behind_single_tensors),
         cmocka_unit_test(refuses_every_cut),
         cmocka_unit_test(survives_every_change),
         cmocka_unit_test(zip_files_that_lie),

@@ -6,8 +6,9 @@
  *   before      pickles one after the other (magic, version, system, the data, the list of keys), and then for each key
  *               a count of elements (i64) and their bytes
  *
- * The tensors are those of the state dict: the entries of the pickled dict, or of its entry 'state_dict'. If there are
- * none, they are those of the dicts in it, each with its key before their names: "generator.main.0.weight".
+ * The tensors are those of the state dict: the entries of the pickled dict, or of its entry 'state_dict'. If none
+ * of them has a dot in its name, those of the dicts in it are there too, each with its key before their names:
+ * "generator.main.0.weight".
  */
 #ifndef IO_TORCH_FILE_H
 #define IO_TORCH_FILE_H

@@ -167,6 +167,19 @@ static enum status add_parts(struct torch_state *s, const struct value *dict, in
     return STATUS_OK;
 }
 
+/* A state dict of modules has names with dots in them. Names without are, maybe, those of single tensors that a program
+ * has saved beside its networks, such as the noise that its sample pictures are painted from. */
+static bool names_modules(const struct value *dict)
+{
+    for (size_t i = 0; i + 1 < dict->list.count; i += 2) {
+        const struct value *key = dict->list.items[i];
+        if (key->kind == VALUE_STRING && dict->list.items[i + 1]->kind == VALUE_TENSOR &&
+            memchr(key->string.text, '.', key->string.size))
+            return true;
+    }
+    return false;
+}
+
 enum status torch_state_add(struct torch_state *s)
 {
     const struct value *dict = s->pickle.root, *inner = value_get(dict, "state_dict");
@@ -176,7 +189,7 @@ enum status torch_state_add(struct torch_state *s)
                     value_kind_name(dict->kind));
     int added = 0;
     enum status status = add_dict(s, NULL, dict, &added);
-    if (status == STATUS_OK && added == 0) status = add_parts(s, dict, &added);
+    if (status == STATUS_OK && !names_modules(dict)) status = add_parts(s, dict, &added);
     if (status != STATUS_OK || added > 0) return status;
     return fail(s->err, STATUS_FORMAT, "%s: holds no tensors, neither at the top nor under 'state_dict'", s->name);
 }

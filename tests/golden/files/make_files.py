@@ -69,6 +69,7 @@ torch.save({'weights': state(), 'run': Evil()}, HERE / 'evil.ckpt')
 torch.save(torch.nn.Linear(2, 2), HERE / 'module.pth')
 torch.save([1, 2], HERE / 'list.pth')
 torch.save({'epoch': 1}, HERE / 'no-tensors.pth')
+torch.save({'fixed_noise': torch.zeros(2, 3), 'G': {'main.0.weight': torch.ones(4)}}, HERE / 'beside.pth')
 
 # The same file, packed: not how torch writes it, but what becomes of it when somebody zips it again.
 with zipfile.ZipFile(HERE / 'flat.pth') as source, zipfile.ZipFile(HERE / 'packed.pth', 'w', zipfile.ZIP_DEFLATED) as out:
