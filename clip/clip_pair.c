@@ -27,8 +27,11 @@ struct clip_pair {
     struct image_preprocess preprocess;
     float *pixels; /* [size, size, 3] */
     int32_t *ids;  /* [length] */
-    struct stage image_stage, text_stage;
+    float *batch;  /* pixels of a batch, then its directions; NULL until it is needed */
+    struct stage image_stage, batch_stage, text_stage;
 };
+
+enum { BATCH_TOKENS = 2048 }; /* a batch has no more: there, products are fast already */
 
 /* ---- names ---- */
 
@@ -125,10 +128,12 @@ void clip_pair_close(struct clip_pair *pair)
 {
     if (!pair) return;
     stage_clear(&pair->image_stage);
+    stage_clear(&pair->batch_stage);
     stage_clear(&pair->text_stage);
     params_destroy(pair->params);
     tokenizer_destroy(pair->tokenizer);
     memory_free(pair->pixels);
+    memory_free(pair->batch);
     memory_free(pair->ids);
     checkpoint_close(pair->checkpoint);
     memory_free(pair);
@@ -155,7 +160,8 @@ static size_t stage_bytes(const struct stage *stage)
 static enum status find_room(const struct clip_pair *pair, size_t *room, struct error *err)
 {
     const double mib = 1024.0 * 1024.0;
-    const size_t used = params_bytes(pair->params) + stage_bytes(&pair->image_stage) + stage_bytes(&pair->text_stage);
+    const size_t used = params_bytes(pair->params) + stage_bytes(&pair->image_stage) + stage_bytes(&pair->batch_stage) +
+                        stage_bytes(&pair->text_stage);
     *room = pair->limit - used;
     if (pair->limit > used || pair->limit == 0) return STATUS_OK;
     return fail(err, STATUS_LIMIT, "the CLIP model takes %.1f MiB, and the memory limit is %.1f MiB",
@@ -174,20 +180,51 @@ static enum status stage_prepare(struct stage *stage, struct clip_pair *pair, st
     return status;
 }
 
-enum status clip_pair_embed_image(struct clip_pair *pair, const struct image *picture, float *out, struct error *err)
+/* Pixels of `count` pictures to their directions; the stage is always run with as many. */
+static enum status run_pictures(struct stage *stage, struct clip_pair *pair, int count, const float *pixels, float *out,
+                                struct error *err)
 {
-    struct stage *stage = &pair->image_stage;
     const int64_t size = pair->image.size;
-    enum status status = image_preprocess(pair->pixels, picture, &pair->preprocess, err);
-    if (status == STATUS_OK && !stage->exec) {
+    enum status status = STATUS_OK;
+    if (!stage->exec) {
         struct graph *g = &stage->graph;
-        struct node *x = graph_input(g, "pictures", DTYPE_F32, SHAPE(1, size, size, 3));
+        struct node *x = graph_input(g, "pictures", DTYPE_F32, SHAPE(count, size, size, 3));
         graph_output(g, "direction", contrastive_direction(g, image_tower_build(g, &pair->image, x)));
         status = stage_prepare(stage, pair, err);
     }
-    if (status == STATUS_OK) status = exec_write(stage->exec, "pictures", pair->pixels, err);
+    if (status == STATUS_OK) status = exec_write(stage->exec, "pictures", pixels, err);
     if (status == STATUS_OK) status = exec_run(stage->exec, err);
     return status == STATUS_OK ? exec_read(stage->exec, "direction", out, err) : status;
+}
+
+enum status clip_pair_embed_image(struct clip_pair *pair, const struct image *picture, float *out, struct error *err)
+{
+    const enum status status = image_preprocess(pair->pixels, picture, &pair->preprocess, err);
+    return status == STATUS_OK ? run_pictures(&pair->image_stage, pair, 1, pair->pixels, out, err) : status;
+}
+
+int clip_pair_batch(const struct clip_pair *pair)
+{
+    const int grid = pair->image.size / pair->image.patch, most = BATCH_TOKENS / (grid * grid + 1);
+    return pair->limit || most < 1 ? 1 : most < CLIP_PAIR_MOST_BATCH ? most : CLIP_PAIR_MOST_BATCH;
+}
+
+enum status clip_pair_embed_batch(struct clip_pair *pair, const struct image pictures[], float *const out[],
+                                  struct error *err)
+{
+    const int count = clip_pair_batch(pair);
+    const size_t pixels = (size_t)pair->image.size * (size_t)pair->image.size * 3, width = clip_pair_width(pair);
+    const size_t bytes = (size_t)count * (pixels + width) * sizeof(float);
+    if (!pair->batch) pair->batch = memory_alloc_raw(bytes);
+    if (!pair->batch) return fail_no_memory(err, "pictures for CLIP", bytes);
+    float *directions = pair->batch + (size_t)count * pixels;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < count && status == STATUS_OK; i++)
+        status = image_preprocess(pair->batch + (size_t)i * pixels, &pictures[i], &pair->preprocess, err);
+    if (status == STATUS_OK) status = run_pictures(&pair->batch_stage, pair, count, pair->batch, directions, err);
+    for (int i = 0; i < count && status == STATUS_OK; i++)
+        memcpy(out[i], directions + (size_t)i * width, width * sizeof(float));
+    return status;
 }
 
 enum status clip_pair_embed_text(struct clip_pair *pair, const char *text, float *out, size_t *left_out,

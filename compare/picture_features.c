@@ -138,29 +138,49 @@ static enum status write_cache(const struct picture_set *set, const char *path, 
 
 /* ---- embedding ---- */
 
-/* One by one: 16 at a time would take two thirds of the time (ViT-B/32, 36 against 25 ms of a core), but the last bits
- * of a picture's features would then depend on its neighbours, and with them what a cache holds. */
-static enum status embed_one(struct picture_set *set, int64_t i, struct clip_pair *pair, struct error *err)
+/* Features of pictures rows[0..n): one, or a batch, which takes two thirds of the time for each (ViT-B/32: 25 instead
+ * of 36 ms of a core) and has the same bytes, so that a cache does not depend on a picture's neighbours. */
+static enum status embed_some(struct picture_set *set, const int64_t *rows, int n, struct clip_pair *pair,
+                              struct error *err)
 {
     const size_t bytes = (size_t)set->side_x * (size_t)set->side_y * 3;
-    const struct image picture = {
-        .width = set->side_x, .height = set->side_y, .channels = 3, .pixels = set->values + (size_t)i * bytes};
-    return clip_pair_embed_image(pair, &picture, set->directions + i * set->width, err);
+    struct image pictures[CLIP_PAIR_MOST_BATCH];
+    float *out[CLIP_PAIR_MOST_BATCH];
+    for (int i = 0; i < n; i++) {
+        pictures[i] = (struct image){.width = set->side_x,
+                                     .height = set->side_y,
+                                     .channels = 3,
+                                     .pixels = set->values + (size_t)rows[i] * bytes};
+        out[i] = set->directions + rows[i] * set->width;
+    }
+    return n == 1 ? clip_pair_embed_image(pair, pictures, out[0], err)
+                  : clip_pair_embed_batch(pair, pictures, out, err);
 }
 
+/* In batches while there are enough pictures left for one. */
 static enum status embed_missing(struct picture_set *set, const struct picture_set_embedding *how, bool *done,
                                  bool *news, struct error *err)
 {
     enum status status = STATUS_OK;
-    int64_t fresh = 0;
-    for (int64_t i = set->embedded; i < set->count && status == STATUS_OK; i++) {
-        if (!done[i]) {
-            status = embed_one(set, i, how->pair, err);
+    const int batch = clip_pair_batch(how->pair);
+    int64_t rows[CLIP_PAIR_MOST_BATCH], fresh = 0, missing = 0, at = set->embedded;
+    for (int64_t i = at; i < set->count; i++) missing += !done[i];
+    while (at < set->count && status == STATUS_OK) {
+        const int wanted = missing >= batch ? batch : 1;
+        int n = 0;
+        do {
+            if (!done[at]) rows[n++] = at;
+            at++;
+        } while (missing >= batch && n < wanted);
+        if (n > 0) {
+            status = embed_some(set, rows, n, how->pair, err);
             if (status != STATUS_OK) break;
-            done[i] = *news = true;
-            if (how->cache && ++fresh % KEEP_EVERY == 0) status = write_cache(set, how->cache, how->model, done, err);
+            for (int i = 0; i < n; i++) done[rows[i]] = *news = true;
+            missing -= n;
+            fresh += n;
+            if (how->cache && fresh % KEEP_EVERY < n) status = write_cache(set, how->cache, how->model, done, err);
         }
-        if (status == STATUS_OK) status = measures_step(how->watch, "features", i + 1, set->count, err);
+        if (status == STATUS_OK) status = measures_step(how->watch, "features", at, set->count, err);
     }
     return status;
 }

@@ -221,6 +221,38 @@ static void features_are_the_towers(void **state)
 }
 
 /* Overwrites the cache's first direction with the last and says by what is read back whether it was used. */
+/* More pictures than a batch, of which some are known already: bytes as one by one. */
+static void features_are_the_same_in_batches(void **state)
+{
+    (void)state;
+    enum { MANY = 2 * CLIP_PAIR_MOST_BATCH + 7 };
+    struct error err = {0};
+    struct picture_set set = {0};
+    float want[WIDTH];
+    assert_int_equal(clip_pair_batch(pair), CLIP_PAIR_MOST_BATCH);
+    struct picture_set_embedding how = with_cache(at("many.safetensors"));
+    for (int k = 0; k < MANY; k++) {
+        struct image picture = paint(k, 24, 24, 3);
+        if (k % 9 == 1) check_ok(picture_set_add(&set, &picture, 0, &err), &err);
+        image_clear(&picture);
+    }
+    check_ok(picture_set_embed(&set, &how, &err), &err);
+    picture_set_clear(&set);
+    for (int k = 0; k < MANY; k++) {
+        struct image picture = paint(k, 24, 24, 3);
+        check_ok(picture_set_add(&set, &picture, 0, &err), &err);
+        image_clear(&picture);
+    }
+    check_ok(picture_set_embed(&set, &how, &err), &err);
+    assert_int_equal(picture_set_features(&set).count, MANY);
+    for (int k = 0; k < MANY; k++) {
+        struct image picture = {.width = 24, .height = 24, .channels = 3, .pixels = set.values + k * 24 * 24 * 3};
+        check_ok(clip_pair_embed_image(pair, &picture, want, &err), &err);
+        assert_memory_equal(set.directions + k * WIDTH, want, sizeof want);
+    }
+    picture_set_clear(&set);
+}
+
 static void features_are_kept(void **state)
 {
     (void)state;
@@ -342,9 +374,13 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_folder_is_read),          cmocka_unit_test(pictures_are_brought_to_a_size),
-        cmocka_unit_test(what_is_no_set_is_refused), cmocka_unit_test(features_are_the_towers),
-        cmocka_unit_test(features_are_kept),         cmocka_unit_test(what_was_done_is_kept_when_stopped),
+        cmocka_unit_test(a_folder_is_read),
+        cmocka_unit_test(pictures_are_brought_to_a_size),
+        cmocka_unit_test(what_is_no_set_is_refused),
+        cmocka_unit_test(features_are_the_towers),
+        cmocka_unit_test(features_are_the_same_in_batches),
+        cmocka_unit_test(features_are_kept),
+        cmocka_unit_test(what_was_done_is_kept_when_stopped),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
