@@ -6,15 +6,16 @@
 
 #include <string.h>
 
-/* Only a GAN paints without a prompt: all that most of them take is a seed. */
+/* Only a GAN paints without a prompt: all that most of them take is a seed. Of a file that nothing can be painted with,
+ * opening says what is wrong. */
 static bool needs_prompt(const struct options *options)
 {
     struct limn_info info = {0};
     if (!options->given[OPTION_MODEL]) return true;
     if (limn_info_read(&info, options->value[OPTION_MODEL].text, NULL) != LIMN_OK) return false; /* opening says why */
-    const bool gan = strcmp(info.kind, "gan") == 0;
+    const bool needed = strcmp(info.kind, "gan") != 0 && !info.missing;
     limn_info_clear(&info);
-    return !gan;
+    return needed;
 }
 
 int command_generate(const struct options *options)

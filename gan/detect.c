@@ -19,7 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_MODULES = 4 * GAN_MAX_LAYERS };
+enum {
+    MAX_MODULES = 4 * GAN_MAX_LAYERS,
+    MOST_TENSORS = 2048 /* no GAN has as many, not even with a text tower beside it */
+};
 
 struct module {
     char name[GAN_NAME_BYTES];
@@ -70,6 +73,12 @@ static const struct tensor *find_beside(const struct checkpoint *c, const char *
     return checkpoint_find(c, name);
 }
 
+static bool ends_with(const char *name, size_t size, const char *ending)
+{
+    const size_t tail = strlen(ending);
+    return size > tail && strcmp(name + size - tail, ending) == 0;
+}
+
 /* Length of a name's first part, the "module." of DataParallel included: "module.main" of "module.main.0.weight". */
 static size_t first_part(const char *name)
 {
@@ -84,6 +93,21 @@ static bool is_text_layer(const char *module)
     return dot && strcmp(dot, ".text") == 0;
 }
 
+/* True for a bias or a norm's statistics without their weight: whatever makes them, the network is more than it seems.
+ */
+static bool lacks_weight(const struct checkpoint *c, const char *name)
+{
+    static const char *const endings[] = {".bias", ".running_mean"};
+    char module[GAN_NAME_BYTES];
+    const size_t size = strlen(name);
+    for (int k = 0; k < 2; k++) {
+        if (size >= GAN_NAME_BYTES || !ends_with(name, size, endings[k])) continue;
+        snprintf(module, sizeof module, "%.*s", (int)(size - strlen(endings[k])), name);
+        if (!find_beside(c, module, "weight")) return true;
+    }
+    return false;
+}
+
 /* The modules whose names begin with part[0..length). False if there are others than products and batch norms. */
 static bool collect(struct modules *out, const struct checkpoint *c, const char *part, size_t length)
 {
@@ -93,9 +117,10 @@ static bool collect(struct modules *out, const struct checkpoint *c, const char 
     for (int i = 0; i < checkpoint_count(c); i++) {
         const struct tensor *t = checkpoint_at(c, i);
         const size_t size = strlen(t->name), stem = size - (sizeof ending - 1);
-        if (size <= sizeof ending - 1 || strcmp(t->name + stem, ending) != 0) continue;
         if (strncmp(t->name, towers, sizeof towers - 1) == 0) continue;
         if (length > 0 && (first_part(t->name) != length || strncmp(t->name, part, length) != 0)) continue;
+        if (lacks_weight(c, t->name)) return false;
+        if (!ends_with(t->name, size, ending)) continue;
         if (out->count == MAX_MODULES || stem >= GAN_NAME_BYTES) return false;
         struct module module = {.weight = t};
         memcpy(module.name, t->name, stem);
@@ -289,7 +314,6 @@ static bool find_part(struct gan_config *config, enum gan_role role, const struc
  * too. Else the whole file is the network, for a part of it may look like a smaller one. */
 bool gan_find(struct gan_config *config, enum gan_role role, const struct checkpoint *c)
 {
-    enum { MOST_TENSORS = 2048 }; /* no GAN has as many, not even with a text tower beside it */
     struct modules modules;
     struct gan_config other;
     if (checkpoint_count(c) > MOST_TENSORS) return false;
@@ -300,6 +324,60 @@ bool gan_find(struct gan_config *config, enum gan_role role, const struct checkp
         return true;
     }
     return in_part;
+}
+
+/* ---- what is wrong ---- */
+
+/* A tensor without the one that always stands beside it. */
+static bool find_missing(const struct checkpoint *c, char *text, size_t size)
+{
+    static const char *const endings[] = {".bias", ".running_mean", ".running_var", ".weight"};
+    static const char *const beside[] = {"weight", "weight", "weight", "running_mean"};
+    for (int i = 0; i < checkpoint_count(c); i++) {
+        const struct tensor *t = checkpoint_at(c, i);
+        const size_t length = strlen(t->name);
+        for (int k = 0; k < 4 && length < GAN_NAME_BYTES; k++) {
+            char module[GAN_NAME_BYTES];
+            if (!ends_with(t->name, length, endings[k]) || (k == 3 && t->rank != 1)) continue;
+            snprintf(module, sizeof module, "%.*s", (int)(length - strlen(endings[k])), t->name);
+            if (find_beside(c, module, beside[k])) continue;
+            snprintf(text, size, "%s.%s is missing", quote(module).text, beside[k]);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Two products one after the other of which the second cannot take what the first gives, however they are read. */
+static bool find_gap(const struct modules *m, char *text, size_t size)
+{
+    const struct module *before = NULL;
+    for (int i = 0; i < m->count; i++) {
+        const struct module *now = &m->list[i];
+        if (now->norm) continue;
+        const struct tensor *a = before ? before->weight : NULL, *b = now->weight;
+        if (a && a->rank == 4 && b->rank == 4 && a->dim[0] != b->dim[0] && a->dim[0] != b->dim[1] &&
+            a->dim[1] != b->dim[0] && a->dim[1] != b->dim[1]) {
+            const struct quoted first = quote(before->name);
+            snprintf(text, size, "between %s and %s a layer is missing", first.text, quote(now->name).text);
+            return true;
+        }
+        before = now;
+    }
+    return false;
+}
+
+bool gan_fault(const struct checkpoint *c, char *text, size_t size)
+{
+    int products = 0, others = 0;
+    struct modules modules;
+    for (int i = 0; i < checkpoint_count(c); i++) {
+        const int rank = checkpoint_at(c, i)->rank;
+        products += rank == 4;
+        others += rank == 3 || rank > 4;
+    }
+    if (products < 2 || others > 0 || checkpoint_count(c) > MOST_TENSORS) return false;
+    return find_missing(c, text, size) || (collect(&modules, c, "", 0) && find_gap(&modules, text, size));
 }
 
 enum status gan_config_detect(struct gan_config *config, enum gan_role role, const struct checkpoint *checkpoint,

@@ -26,6 +26,10 @@
  * no such network. */
 bool gan_find(struct gan_config *config, enum gan_role role, const struct checkpoint *checkpoint);
 
+/* For a file in which gan_find finds nothing: what keeps it from being a GAN, if it looks like one otherwise, as in
+ * "main.3.weight is missing". */
+bool gan_fault(const struct checkpoint *checkpoint, char *text, size_t size);
+
 /* path: of the checkpoint, for sentences and for the JSON file beside it. */
 MUST_CHECK enum status gan_config_detect(struct gan_config *config, enum gan_role role,
                                          const struct checkpoint *checkpoint, const char *path, struct error *err);

@@ -129,6 +129,7 @@ static void find_gan(struct recognition *r, const struct checkpoint *c)
     r->generator = gan_find(&config, GAN_GENERATOR, c);
     r->conditional = r->generator && config.text_width > 0;
     if (r->generator || r->discriminator) r->kind = MODEL_GAN;
+    if (!r->generator && !r->text && !r->vae_encoder && !gan_fault(c, r->fault, sizeof r->fault)) r->fault[0] = '\0';
 }
 
 struct recognition kind_recognise(const struct checkpoint *checkpoint)
@@ -175,14 +176,16 @@ const char *kind_missing(const struct recognition *r, char text[KIND_TEXT_BYTES]
     }
     if (r->kind == MODEL_GAN) {
         if (r->generator && (r->text || !r->conditional)) return NULL;
-        snprintf(text, KIND_TEXT_BYTES, "a GAN's %s",
+        snprintf(text, KIND_TEXT_BYTES, "a GAN's %s%s%s",
                  r->generator ? "generator that follows a text; needs a text encoder"
-                              : "discriminator only; needs a generator");
+                              : "discriminator only; needs a generator",
+                 r->fault[0] ? ", of which " : "", r->fault);
         return text;
     }
     if (count == 0) {
         snprintf(text, KIND_TEXT_BYTES,
-                 "no part of a model that limn knows: no text encoder, no U-Net, no VAE, no GAN");
+                 "no part of a model that limn knows: no text encoder, no U-Net, no VAE, no GAN%s%s",
+                 r->fault[0] ? "; a GAN's networks are there if they are whole, and " : "", r->fault);
         return text;
     }
     list_parts(text, there);

@@ -32,7 +32,7 @@ enum model_kind {
 #undef X
 };
 
-enum { KIND_TEXT_BYTES = 160 };
+enum { KIND_TEXT_BYTES = 480, KIND_FAULT_BYTES = 320 };
 
 struct recognition {
     enum model_kind kind;
@@ -40,8 +40,9 @@ struct recognition {
     bool generator, discriminator;             /* of a GAN */
     bool conditional;                          /* its generator is; then it needs a text encoder */
     enum prediction prediction;
-    bool prediction_said; /* by the file; else it is what most files of the kind have */
-    bool zero_snr;        /* the file says that its last time is pure noise */
+    bool prediction_said;         /* by the file; else it is what most files of the kind have */
+    bool zero_snr;                /* the file says that its last time is pure noise */
+    char fault[KIND_FAULT_BYTES]; /* of what would be a GAN's generator otherwise; "": none is known */
 };
 
 const char *kind_name(enum model_kind kind);

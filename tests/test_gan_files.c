@@ -4,6 +4,7 @@
  */
 #include "core/io/safetensors_write.h"
 #include "gan/detect.h"
+#include "include/limn.h"
 #include "tests/support/golden.h"
 #include "tests/support/scratch.h"
 
@@ -95,10 +96,40 @@ static void test_square(void **state)
     scratch_close(&s);
 }
 
+/* ---- what is missing ---- */
+
+static void test_missing(void **state)
+{
+    (void)state;
+    static const struct piece pieces[] = {{8, 4, 4}, {4, 0, -1}, {4, 2, 4}, {2, 0, -1}, {2, 1, 4}};
+    static const char *const left_out[] = {"main.3.weight", "main.1.running_mean"};
+    struct scratch s;
+    scratch_open(&s);
+    const char *path = scratch_path(&s, "part.safetensors");
+    struct limn_model_options options = {.path = path, .threads = 1};
+    for (size_t i = 0; i <= 3; i++) {
+        char says[64];
+        struct limn_model *model = NULL;
+        struct limn_error error = {0};
+        struct piece gap[5];
+        memcpy(gap, pieces, sizeof gap);
+        if (i == 2) gap[2].first = 3; /* as if another layer had been there */
+        write_pieces(path, "main", gap, 5, i < 2 ? left_out[i] : NULL);
+        snprintf(says, sizeof says, i < 2 ? "%s is missing" : "between main.0 and main.2 a layer is missing",
+                 left_out[i % 2]);
+        const enum limn_status status = limn_model_open(&model, &options, &error);
+        assert_int_equal(status, i == 3 ? LIMN_OK : LIMN_FORMAT);
+        if (i < 3 && !strstr(error.text, says)) fail_msg("'%s' does not say '%s'", error.text, says);
+        limn_model_close(model);
+    }
+    scratch_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_square),
+        cmocka_unit_test(test_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
