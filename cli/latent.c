@@ -67,7 +67,8 @@ static enum limn_status session_open(struct session *s, const struct options *op
     enum limn_status status = limn_model_open(&s->model, &model, &s->error);
     if (status != LIMN_OK) return status;
     s->size = limn_latent_size(s->model);
-    if (s->size > 0 && s->size <= MOST_LATENT) return LIMN_OK;
+    const bool judging = strcmp(options->words[0], "judge") == 0; /* needs no vectors: limn says what is no GAN */
+    if (judging || (s->size > 0 && s->size <= MOST_LATENT)) return LIMN_OK;
     snprintf(s->error.text, sizeof s->error.text, "%s",
              s->size ? "the GAN's vectors are too long for limn latent"
                      : "the model is no GAN and has no latent vectors; name "

@@ -119,6 +119,11 @@ static const enum unary activations[] = {UNARY_NONE, UNARY_RELU,    UNARY_LEAKY_
                                          UNARY_TANH, UNARY_SIGMOID, UNARY_SILU};
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
+/* What JSON says of how the layers stand. With both, no layout has to be known. */
+struct said {
+    bool stride, padding;
+};
+
 struct reading {
     struct gan_config *config;
     const json_t *json;
@@ -218,8 +223,7 @@ static const char *const known_keys[] = {"operation", "stride",     "padding", "
                                          "eps",       "activation", "slope",   "output",         "size"};
 enum { KNOWN_KEYS = sizeof known_keys / sizeof *known_keys };
 
-/* True if the JSON says how the network's layers stand: then no layout has to be known. */
-static enum status read_json(struct reading *r, bool *complete)
+static enum status read_json(struct reading *r, struct said *said)
 {
     const char *key;
     json_t *value;
@@ -239,7 +243,8 @@ static enum status read_json(struct reading *r, bool *complete)
         const enum status status = read_layer(r, i);
         if (status != STATUS_OK) return status;
     }
-    if (json_object_get(r->json, "stride") && json_object_get(r->json, "padding")) *complete = true;
+    said->stride = said->stride || json_object_get(r->json, "stride");
+    said->padding = said->padding || json_object_get(r->json, "padding");
     return read_whole(r, "size", 0, 1, GAN_MAX_SIDE, &r->config->side);
 }
 
@@ -256,7 +261,7 @@ static bool describes_networks(const json_t *json)
 }
 
 /* text: the whole JSON; the network's own object in it comes over what stands around it. */
-static enum status apply(struct gan_config *config, const char *text, size_t size, const char *name, bool *complete,
+static enum status apply(struct gan_config *config, const char *text, size_t size, const char *name, struct said *said,
                          struct error *err)
 {
     json_error_t where;
@@ -266,13 +271,19 @@ static enum status apply(struct gan_config *config, const char *text, size_t siz
         return fail(err, STATUS_FORMAT, "%s: is not a JSON object (line %d)", name, json ? 1 : where.line);
     }
     struct reading r = {.config = config, .json = json, .name = name, .err = err};
+    const json_t *const networks[] = {json_object_get(json, "generator"), json_object_get(json, "discriminator")};
+    for (int i = 0; i < 2; i++) {
+        if (!json_is_number(networks[i]) && !json_is_array(networks[i])) continue;
+        json_decref(json);
+        return fail(err, STATUS_FORMAT, "%s: '%s' must be an object", name, i ? "discriminator" : "generator");
+    }
     if (!describes_networks(json)) {
         json_decref(json);
         return STATUS_OK;
     }
-    enum status status = read_json(&r, complete);
+    enum status status = read_json(&r, said);
     r.json = json_object_get(json, config->role == GAN_GENERATOR ? "generator" : "discriminator");
-    if (status == STATUS_OK && r.json) status = read_json(&r, complete);
+    if (status == STATUS_OK && r.json) status = read_json(&r, said);
     json_decref(json);
     return status;
 }
@@ -285,13 +296,13 @@ static bool json_path(char out[PATH_BYTES], const char *path)
     return snprintf(out, PATH_BYTES, "%.*s.json", stem, path) < PATH_BYTES;
 }
 
-static enum status apply_file(struct gan_config *config, const char *path, bool *complete, struct error *err)
+static enum status apply_file(struct gan_config *config, const char *path, struct said *said, struct error *err)
 {
     char beside[PATH_BYTES];
     struct mapped_file file = {0};
     if (!json_path(beside, path) || strcmp(beside, path) == 0 || access(beside, F_OK) != 0) return STATUS_OK;
     enum status status = file_map(&file, beside, err);
-    if (status == STATUS_OK) status = apply(config, (const char *)file.bytes, file.size, beside, complete, err);
+    if (status == STATUS_OK) status = apply(config, (const char *)file.bytes, file.size, beside, said, err);
     file_unmap(&file);
     return status;
 }
@@ -337,9 +348,13 @@ static int guess_upsample(const struct gan_config *config, int i)
     return config->layers[i].operation == GAN_CONV ? 2 : 1;
 }
 
-static enum status ask(const struct gan_config *config, const char *path, struct error *err)
+static enum status ask(const struct gan_config *config, const struct checkpoint *checkpoint, const char *path,
+                       const char *lacking, struct error *err)
 {
     const bool generator = config->role == GAN_GENERATOR;
+    const char *const network = generator ? "generator" : "discriminator";
+    struct gan_config other;
+    const bool both = gan_find(&other, generator ? GAN_DISCRIMINATOR : GAN_GENERATOR, checkpoint);
     char beside[PATH_BYTES], kernels[128] = "", example[EXAMPLE_BYTES] = "{";
     bool transposes = false, convolutions = false;
     for (int i = 0; i < config->count; i++) {
@@ -358,8 +373,10 @@ static enum status ask(const struct gan_config *config, const char *path, struct
     if (!json_path(beside, path)) snprintf(beside, sizeof beside, "a JSON file beside it");
     return fail(err, STATUS_UNSUPPORTED,
                 "%s: a GAN's %s of %d layers with kernels %s, whose strides no checkpoint holds and no usual layout "
-                "tells; write %s with the right numbers in place of these: %s",
-                path, generator ? "generator" : "discriminator", config->count, kernels, beside, example);
+                "tells; %s%s%swrite %s with the right numbers in place of these: %s%s%s%s%s",
+                path, network, config->count, kernels, lacking ? "'" : "", lacking ? lacking : "",
+                lacking ? "' is missing there; " : "", beside, both ? "{\"" : "", both ? network : "",
+                both ? "\": " : "", example, both ? "}" : "");
 }
 
 /* A discriminator that does not say its pictures' side: the usual side that it brings to one score. */
@@ -382,13 +399,15 @@ enum status gan_settings_read(struct gan_config *config, const struct checkpoint
     const char *own = checkpoint_metadata(checkpoint, "limn.gan");
     enum status status = STATUS_OK;
     take_activations(config);
-    bool complete = take_layout(config);
+    struct said said = {0};
+    const bool known = take_layout(config);
     const int side = config->side;
     config->side = 0;
-    if (own) status = apply(config, own, strlen(own), path, &complete, err);
-    if (!own) status = apply_file(config, path, &complete, err);
+    if (own) status = apply(config, own, strlen(own), path, &said, err);
+    if (!own) status = apply_file(config, path, &said, err);
     if (status != STATUS_OK) return status;
-    if (!complete) return ask(config, path, err);
+    if (!known && !(said.stride && said.padding))
+        return ask(config, checkpoint, path, said.stride ? "padding" : said.padding ? "stride" : NULL, err);
     if (config->role == GAN_DISCRIMINATOR && config->side == 0) {
         struct gan_config usual = *config;
         usual.side = side;

@@ -128,6 +128,7 @@ static enum status show_latent(struct comparison *c, struct limn_model *model, s
     float *z = memory_alloc((size_t)side * (size_t)side * sizeof *z);
     enum status status = z ? STATUS_OK : fail_no_memory(err, "a latent", (size_t)count * sizeof *z);
     if (status == STATUS_OK) status = gan_job_init(&job, model, &request, err);
+    if (status == STATUS_OK) status = gan_need_generator(&job, err);
     if (status == STATUS_OK) status = gan_draw(&job, z, err);
     if (status == STATUS_OK) status = image_create(&image, side * CELL, side * CELL, 3, err);
     for (int y = 0; y < image.height; y++)

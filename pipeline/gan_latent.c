@@ -39,12 +39,13 @@ void limn_latent_between(float *out, const float *a, const float *b, int size, d
 /* ---- what all have in common ---- */
 
 static enum status begin(struct gan_job *job, struct limn_model *model, const struct limn_request *request,
-                         float **text, struct error *err)
+                         bool judging, float **text, struct error *err)
 {
     *text = NULL;
     if (!model->gan) return fail(err, STATUS_UNSUPPORTED, "%s: is no GAN and has no latent vectors", model->path);
     const enum status status = gan_job_init(job, model, request, err);
     if (status != STATUS_OK) return status;
+    if (!judging && gan_need_generator(job, err) != STATUS_OK) return err->status;
     const size_t bytes = (size_t)(model->gan->generator.text_width + 1) * sizeof **text;
     *text = memory_alloc(bytes);
     return *text ? gan_embed(job, *text, err) : fail_no_memory(err, "a text's embedding", bytes);
@@ -63,7 +64,7 @@ enum limn_status limn_latent_draw(struct limn_model *model, const struct limn_re
     struct error err = {0};
     struct gan_job job;
     float *text;
-    err.status = begin(&job, model, request, &text, &err);
+    err.status = begin(&job, model, request, false, &text, &err);
     if (err.status == STATUS_OK) err.status = gan_draw(&job, latent, &err);
     memory_free(text);
     return api_result(error, &err);
@@ -79,7 +80,7 @@ enum limn_status limn_latent_paint(struct limn_model *model, const struct limn_r
     const double start = api_clock();
     *picture = (struct limn_picture){0};
     do {
-        err.status = begin(&job, model, request, &text, &err);
+        err.status = begin(&job, model, request, false, &text, &err);
         if (err.status == STATUS_OK) err.status = gan_paint_latent(&job, text, latent, &image, &err);
         memory_free(text);
     } while (model_try_again(model, request->watch, &err));
@@ -98,7 +99,7 @@ enum limn_status limn_latent_find(struct limn_model *model, const struct limn_re
     float *text = NULL;
     do {
         err.status = need_picture(request, &err);
-        if (err.status == STATUS_OK) err.status = begin(&job, model, request, &text, &err);
+        if (err.status == STATUS_OK) err.status = begin(&job, model, request, false, &text, &err);
         if (err.status == STATUS_OK && request->mask) err.status = source_mask(&mask, &job.request, &err);
         if (err.status == STATUS_OK) err.status = gan_find_picture(&job, &mask, text, latent, rms, &err);
         image_clear(&mask);
@@ -116,8 +117,13 @@ static enum status judge(const struct gan_job *job, const float *text, float *sc
     const int side = d->side;
     struct stage stage = {0};
     struct graph *g = &stage.graph;
-    if (!job->model->gan->judges) return fail(err, STATUS_UNSUPPORTED, "%s: holds no discriminator", job->model->path);
-    if (side != job->model->gan->generator.side)
+    const struct gan_model *gan = job->model->gan;
+    if (gan->unclear.status != STATUS_OK) return fail(err, gan->unclear.status, "%s", gan->unclear.text);
+    if (!gan->judges) return fail(err, STATUS_UNSUPPORTED, "%s: holds no discriminator", job->model->path);
+    if (d->text_width && d->text_width != gan->generator.text_width)
+        return fail(err, STATUS_UNSUPPORTED, "%s: the discriminator takes a text; needs a generator and a text encoder",
+                    job->model->path);
+    if (gan->paints && side != gan->generator.side)
         return fail(err, STATUS_FORMAT,
                     "%s: the discriminator takes pictures of side %d, and the generator's are of %d", job->model->path,
                     side, job->model->gan->generator.side);
@@ -126,7 +132,7 @@ static enum status judge(const struct gan_job *job, const float *text, float *sc
     struct node *x = graph_input(g, "picture", DTYPE_F32, SHAPE(1, side, side, d->channels));
     struct node *t = d->text_width ? graph_input(g, "text", DTYPE_F32, SHAPE(1, d->text_width)) : NULL;
     graph_output(g, "score", gan_build(g, d, x, t, NULL));
-    enum status status = gan_load_picture(job, d->channels, picture, err);
+    enum status status = gan_load_picture(job, side, d->channels, picture, err);
     if (status == STATUS_OK) status = stage_open(&stage, job->model, job->model->checkpoint, err);
     if (status == STATUS_OK) status = exec_write(stage.exec, "picture", picture, err);
     if (status == STATUS_OK && t) status = exec_write(stage.exec, "text", text, err);
@@ -145,7 +151,7 @@ enum limn_status limn_latent_judge(struct limn_model *model, const struct limn_r
     float *text = NULL;
     do {
         err.status = need_picture(request, &err);
-        if (err.status == STATUS_OK) err.status = begin(&job, model, request, &text, &err);
+        if (err.status == STATUS_OK) err.status = begin(&job, model, request, true, &text, &err);
         if (err.status == STATUS_OK) err.status = judge(&job, text, score, &err);
         memory_free(text);
         text = NULL;

@@ -46,10 +46,16 @@ enum status gan_model_open(struct limn_model *model, struct error *err)
     struct gan_model *gan = model->gan = memory_alloc(sizeof *gan);
     struct stage stage = {0};
     if (!gan) return fail_no_memory(err, "a GAN", sizeof *gan);
+    gan->paints = model->recognised.generator;
+    if (model->recognised.discriminator) {
+        struct error *why = gan->paints ? &gan->unclear : err; /* who only paints need not describe it */
+        const enum status found =
+            gan_config_detect(&gan->discriminator, GAN_DISCRIMINATOR, model->checkpoint, model->path, why);
+        gan->judges = found == STATUS_OK;
+        if (!gan->paints) return found;
+        if (found == STATUS_NO_MEMORY) return fail(err, found, "%s", why->text);
+    }
     enum status status = gan_config_detect(&gan->generator, GAN_GENERATOR, model->checkpoint, model->path, err);
-    gan->judges = status == STATUS_OK && model->recognised.discriminator;
-    if (gan->judges)
-        status = gan_config_detect(&gan->discriminator, GAN_DISCRIMINATOR, model->checkpoint, model->path, err);
     if (status == STATUS_OK && gan->generator.text_width) status = open_text(model, err);
     if (status == STATUS_OK) status = gan_stage_open(&stage, model, err);
     stage_close(&stage);

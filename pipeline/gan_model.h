@@ -10,7 +10,8 @@
 
 struct gan_model {
     struct gan_config generator, discriminator;
-    bool judges; /* there is a discriminator */
+    bool paints, judges;  /* there is a generator, a discriminator that is understood */
+    struct error unclear; /* why a discriminator that is there is not understood */
 };
 
 /* For model.c, when the backend and the parameters are there: finds the networks and loads the generator's weights and

@@ -56,7 +56,7 @@ enum status gan_job_init(struct gan_job *job, struct limn_model *model, const st
 {
     *job = (struct gan_job){.model = model, .request = *request};
     struct limn_request *r = &job->request;
-    const int side = model->gan->generator.side;
+    const int side = model->gan->paints ? model->gan->generator.side : model->gan->discriminator.side;
     enum status status = job_check_request(r, &job->rng, err);
     if (status != STATUS_OK) return status;
     if (r->truncation > 0 && r->truncation < LEAST_TRUNCATION)
@@ -148,10 +148,9 @@ enum status gan_paint_latent(const struct gan_job *job, const float *text, const
 
 /* ---- the request's picture ---- */
 
-enum status gan_load_picture(const struct gan_job *job, int channels, float *out, struct error *err)
+enum status gan_load_picture(const struct gan_job *job, int side, int channels, float *out, struct error *err)
 {
     const struct image given = api_image(job->request.image);
-    const int side = job->model->gan->generator.side;
     struct image rgb = {0}, small = {0};
     enum status status = image_to_rgb(&rgb, &given, err);
     if (status == STATUS_OK) status = image_resize(&small, &rgb, side, side, IMAGE_LANCZOS, err);
@@ -184,7 +183,7 @@ enum status gan_find_picture(const struct gan_job *job, const struct image *mask
     float *picture = memory_alloc_raw(pixels * 4 * sizeof *picture);
     if (!picture) return fail_no_memory(err, "a picture", pixels * 4 * sizeof *picture);
     float *weight = picture + pixels * 3;
-    enum status status = gan_load_picture(job, 3, picture, err);
+    enum status status = gan_load_picture(job, job->model->gan->generator.side, 3, picture, err);
     if (status == STATUS_OK) status = load_weight(job, mask, weight, err);
     if (status == STATUS_OK) status = gan_find_latent(job, &(struct gan_target){picture, weight}, text, z, rms, err);
     memory_free(picture);
@@ -203,8 +202,15 @@ static enum status vary(const struct gan_job *job, const float *text, float *z, 
     return status;
 }
 
+enum status gan_need_generator(const struct gan_job *job, struct error *err)
+{
+    if (job->model->gan->paints) return STATUS_OK;
+    return fail(err, STATUS_UNSUPPORTED, "%s: a GAN's discriminator only; needs a generator", job->model->path);
+}
+
 enum status gan_paint(const struct gan_job *job, struct image *out, struct error *err)
 {
+    if (gan_need_generator(job, err) != STATUS_OK) return err->status;
     const struct gan_config *generator = &job->model->gan->generator;
     const struct limn_request *r = &job->request;
     struct arena memory = {0};

@@ -33,8 +33,12 @@ MUST_CHECK enum status gan_paint_latent(const struct gan_job *job, const float *
 MUST_CHECK enum status gan_find_picture(const struct gan_job *job, const struct image *mask, const float *text,
                                         float *z, float *rms, struct error *err);
 
-/* The request's picture at the generator's size: [side, side, 3] in -1..1, or of one channel in the first third. */
-MUST_CHECK enum status gan_load_picture(const struct gan_job *job, int channels, float *out, struct error *err);
+/* Refuses a file of a discriminator alone. */
+MUST_CHECK enum status gan_need_generator(const struct gan_job *job, struct error *err);
+
+/* The request's picture at a network's size: [side, side, 3] in -1..1, or of one channel in the first third. */
+MUST_CHECK enum status gan_load_picture(const struct gan_job *job, int side, int channels, float *out,
+                                        struct error *err);
 
 /* z as torch.randn(1, n, 1, 1) draws it, turned towards the subseed's, and truncated: what lies beyond the threshold is
  * drawn again (Brock et al. 2019, arXiv 1809.11096, section 3.1). */

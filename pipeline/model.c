@@ -140,7 +140,9 @@ static enum status check_kind(struct limn_model *model, struct error *err)
     if (model->recognised.unet && !kind_runs(model->recognised.kind))
         return fail(err, STATUS_UNSUPPORTED, "%s: %s is not a kind of model that limn runs", model->path,
                     kind_title(model->recognised.kind));
-    if (missing) return fail(err, STATUS_FORMAT, "%s: %s", model->path, missing);
+    /* A discriminator paints nothing, but it judges. */
+    const bool judges = whole.kind == MODEL_GAN && whole.discriminator && !whole.generator;
+    if (missing && !judges) return fail(err, STATUS_FORMAT, "%s: %s", model->path, missing);
     return STATUS_OK;
 }
 

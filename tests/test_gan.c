@@ -221,6 +221,8 @@ static void test_json(void **state)
         {"{\"stride\": [1, 2], \"padding\": 0}", "'stride' has 2 entries; the network has 3 layers"},
         {"{\"stride\": 2, \"strides\": 1}", "'strides' is no key"},
         {"{\"training\": {\"steps\": 1}}", "whose strides no checkpoint holds"}, /* somebody else's */
+        {"{\"generator\": 3}", "'generator' must be an object"},
+        {"{\"stride\": [1, 2, 2]}", "'padding' is missing there; write"},
         {"{\"stride\": 0, \"padding\": 0}", "'stride' of layer 1 must be a whole number from 1 to 16"},
         {"{\"stride\": [1, 2, 2], \"padding\": [0, 2, \"2\"]}", "'padding' of layer 3 must be"},
         {"{\"stride\": [1, 2, 2], \"padding\": [0, 2, 2], \"output_padding\": 1}", "'output_padding' of layer 1"},

@@ -50,6 +50,23 @@ static void write_pieces(const char *path, const char *prefix, const struct piec
         fail_msg("%s", err.text);
 }
 
+/* The first `split` pieces as a generator, the others as a discriminator; all of them convolutions. */
+static void write_networks(const char *path, const struct piece *pieces, int count, int split)
+{
+    enum { MOST = 16 };
+    struct tensor tensors[MOST];
+    char names[MOST][64];
+    struct error err = {0};
+    for (int i = 0; i < count; i++) {
+        const struct piece *p = &pieces[i];
+        snprintf(names[i], sizeof names[i], "%s.main.%d.weight", i < split ? "G" : "D", i);
+        tensors[i] = (struct tensor){.name = names[i], .dtype = DTYPE_F32, .rank = 4, .data = zeros};
+        memcpy(tensors[i].dim, (int64_t[]){p->first, p->second, p->kernel, p->kernel}, 4 * sizeof(int64_t));
+    }
+    if (safetensors_write(path, &(struct safetensors_file){.tensors = tensors, .count = count}, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+}
+
 static enum status detect(struct gan_config *config, enum gan_role role, const char *path, struct error *err)
 {
     struct checkpoint *c = NULL;
@@ -125,11 +142,71 @@ static void test_missing(void **state)
     scratch_close(&s);
 }
 
+/* ---- discriminators ---- */
+
+/* PyTorch's example saves netG and netD apart. */
+static void test_alone(void **state)
+{
+    (void)state;
+    static uint8_t pixels[64 * 64 * 3];
+    const struct limn_image image = {.width = 64, .height = 64, .channels = 3, .pixels = pixels};
+    const struct limn_model_options options = {.path = GOLDEN "/gan/example-64-d.safetensors", .threads = 1};
+    struct limn_request request = {.image = &image};
+    struct limn_picture picture = {0};
+    struct limn_model *model = NULL;
+    struct limn_error error = {0};
+    float score = 0, z[1];
+    if (limn_model_open(&model, &options, &error) != LIMN_OK) fail_msg("%s", error.text);
+    if (limn_latent_judge(model, &request, &score, &error) != LIMN_OK) fail_msg("%s", error.text);
+    assert_true(score != 0);
+    assert_int_equal(limn_latent_size(model), 0);
+    request.image = NULL;
+    for (int i = 0; i < 2; i++) {
+        const enum limn_status status =
+            i ? limn_paint(model, &request, &picture, &error) : limn_latent_draw(model, &request, z, &error);
+        assert_int_equal(status, LIMN_UNSUPPORTED);
+        assert_non_null(strstr(error.text, "needs a generator"));
+    }
+    limn_model_close(model);
+}
+
+/* A discriminator that nothing describes keeps nobody from painting. */
+static void test_unclear(void **state)
+{
+    (void)state;
+    enum { PIECES = 6 };
+    static const struct piece both[PIECES] = {{8, 4, 4}, {4, 2, 4}, {2, 1, 4}, {4, 1, 5}, {4, 4, 5}, {1, 4, 5}};
+    static uint8_t pixels[16 * 16 * 3];
+    const struct limn_image image = {.width = 16, .height = 16, .channels = 3, .pixels = pixels};
+    struct scratch s;
+    scratch_open(&s);
+    const char *path = scratch_path(&s, "both.safetensors");
+    const struct limn_model_options options = {.path = path, .threads = 1};
+    struct limn_request request = {0};
+    struct limn_picture picture = {0};
+    struct limn_model *model = NULL;
+    struct limn_error error = {0};
+    float score;
+    write_networks(path, both, PIECES, 3);
+    if (limn_model_open(&model, &options, &error) != LIMN_OK) fail_msg("%s", error.text);
+    if (limn_paint(model, &request, &picture, &error) != LIMN_OK) fail_msg("%s", error.text);
+    limn_picture_clear(&picture);
+    request.image = &image;
+    assert_int_equal(limn_latent_judge(model, &request, &score, &error), LIMN_UNSUPPORTED);
+    if (!strstr(error.text, ": {\"discriminator\": {\"stride\": [2, 2, 1], \"padding\": [2, 2, 0], ") ||
+        !strstr(error.text, "\"none\"}}"))
+        fail_msg("%s", error.text);
+    limn_model_close(model);
+    scratch_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_square),
         cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_unclear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
