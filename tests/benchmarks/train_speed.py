@@ -57,6 +57,8 @@ def limn(args, kind, steps, folder):
     command = [args.limn, "train", family, "--data", args.data, "--config", path, "--out", out, "--size", "64",
                "--batch", str(batch), "--steps", str(1000 + steps if kind == "text" else steps), "--json",
                "--threads", str(args.threads), "--warm-up", "0"]
+    if family == "diffusion":
+        command += ["--vae", args.vae]
     p = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     seconds = []
     for line in p.stdout:
@@ -229,6 +231,16 @@ def compare(args, kind):
           flush=True)
 
 
+def make_vae(args, folder):
+    """One step of training: what its latents look like does not matter here."""
+    path, config = os.path.join(folder, "vae.safetensors"), os.path.join(folder, "vae.json")
+    with open(config, "w") as f:
+        json.dump(KINDS["vae"][1], f)
+    subprocess.run([args.limn, "train", "vae", "--data", args.data, "--config", config, "--out", path, "--size", "64",
+                    "--steps", "1", "--warm-up", "0", "--quiet"], check=True)
+    return path
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("limn")
@@ -242,8 +254,10 @@ def main():
     print(f"PyTorch {torch.__version__}, {args.threads} threads")
     print("| network | batch | limn, pictures/s | PyTorch | limn / PyTorch | limn, CPU s/step | PyTorch | advantage |")
     print("|---|---|---|---|---|---|---|---|")
-    for kind in args.kinds or KINDS:
-        compare(args, kind)
+    with tempfile.TemporaryDirectory() as folder:
+        args.vae = make_vae(args, folder)
+        for kind in args.kinds or KINDS:
+            compare(args, kind)
 
 
 if __name__ == "__main__":
