@@ -2,6 +2,7 @@
 #include "core/vulkan/pipelines.h"
 
 #include "core/base/memory.h"
+#include "core/vulkan/pipeline_cache.h"
 #include "core/vulkan/shaders.h"
 
 #include <stdio.h>
@@ -19,15 +20,40 @@ struct vk_pipeline {
 enum status vk_pipelines_init(struct vk_pipelines *p, struct vk_device *device, struct error *err)
 {
     p->device = device;
-    const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
-    return vk_check(device, device->f->CreatePipelineCache(device->handle, &info, NULL, &p->cache),
-                    "its cache of kernels", err);
+    struct vk_cached cached;
+    pipeline_cache_load(&cached, &device->properties);
+    VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                      .initialDataSize = cached.size,
+                                      .pInitialData = cached.bytes};
+    VkResult result = device->f->CreatePipelineCache(device->handle, &info, NULL, &p->cache);
+    p->cached_bytes = result == VK_SUCCESS ? cached.size : 0;
+    if (result != VK_SUCCESS && cached.bytes) { /* The driver does not want its own bytes back. */
+        info.initialDataSize = 0;
+        info.pInitialData = NULL;
+        result = device->f->CreatePipelineCache(device->handle, &info, NULL, &p->cache);
+    }
+    pipeline_cache_free(&cached);
+    return vk_check(device, result, "its cache of kernels", err);
+}
+
+/* What has been compiled since the cache was read is kept for the next time; if that fails, it is compiled again. */
+static void keep_compiled(const struct vk_pipelines *p)
+{
+    const struct vk_device *d = p->device;
+    size_t size = 0;
+    if (!p->cache || p->count == 0 || d->lost) return;
+    if (d->f->GetPipelineCacheData(d->handle, p->cache, &size, NULL) != VK_SUCCESS || size == p->cached_bytes) return;
+    void *bytes = memory_alloc(size);
+    if (bytes && d->f->GetPipelineCacheData(d->handle, p->cache, &size, bytes) == VK_SUCCESS)
+        pipeline_cache_save(&d->properties, bytes, size);
+    memory_free(bytes);
 }
 
 void vk_pipelines_clear(struct vk_pipelines *p)
 {
     if (!p->device) return;
     const struct vk_device *d = p->device;
+    keep_compiled(p);
     for (int i = 0; i < p->count; i++) d->f->DestroyPipeline(d->handle, p->made[i].handle, NULL);
     for (int i = 0; i <= VK_MAX_BINDINGS; i++) {
         if (p->layouts[i]) d->f->DestroyPipelineLayout(d->handle, p->layouts[i], NULL);

@@ -16,6 +16,7 @@ struct vk_pipelines {
     VkDescriptorSetLayout sets[VK_MAX_BINDINGS + 1]; /* by number of bindings; made when first needed */
     VkPipelineLayout layouts[VK_MAX_BINDINGS + 1];   /* the same, with 128 bytes of push constants */
     VkPipelineCache cache;                           /* the driver's, kept on disk (pipeline_cache.h) */
+    size_t cached_bytes;                             /* that the cache began with */
     struct vk_pipeline *made;                        /* owned; `count` of them */
     int count, capacity;
 };
