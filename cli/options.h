@@ -40,7 +40,8 @@ enum {
     FOR_DEVICES = 2048
 };
 #define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
-#define FOR_ALL      (FOR_PAINTING | FOR_INFO | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE | FOR_DEVICES)
+#define FOR_RUNNING  (FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE)
+#define FOR_ALL      (FOR_RUNNING | FOR_INFO | FOR_DEVICES)
 
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \

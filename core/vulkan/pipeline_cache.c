@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _POSIX_C_SOURCE 200809L /* mkstemp, fsync */
+#define _POSIX_C_SOURCE 200809L /* fileno */
 #include "core/vulkan/pipeline_cache.h"
 
 #include "core/base/memory.h"
@@ -99,17 +99,12 @@ void pipeline_cache_free(struct vk_cached *cached)
 
 void pipeline_cache_save(const VkPhysicalDeviceProperties *device, const void *bytes, size_t size)
 {
-    char path[PATH_BYTES], temporary[PATH_BYTES + 8];
+    char path[PATH_BYTES], temporary[PATH_BYTES + 32];
     if (size <= DRIVERS_HEADER || size > MOST_BYTES - sizeof(struct header)) return; /* nothing is in it */
     if (!find_path(device, true, path)) return;
-    snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    const int fd = mkstemp(temporary);
-    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (!file) {
-        if (fd >= 0) close(fd);
-        if (fd >= 0) unlink(temporary);
-        return;
-    }
+    snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+    FILE *file = fopen(temporary, "wbx"); /* x: another process's is left alone */
+    if (!file) return;
     struct header header = header_of(device);
     header.size = size;
     header.checksum = checksum(bytes, size);
