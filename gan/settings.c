@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_STRIDE = 16, PATH_BYTES = 4096, EXAMPLE_BYTES = 400 };
+enum { MOST_STRIDE = 16, MOST_CROP = 64, PATH_BYTES = 4096, EXAMPLE_BYTES = 400 };
 
 /* ---- the usual layouts ---- */
 
@@ -206,8 +206,10 @@ static enum status read_layer(const struct reading *r, int i)
     const bool last = i == r->config->count - 1;
     const bool linear = layer->operation == GAN_LINEAR; /* one value for all layers may be meant for the others */
     enum status status = read_operation(r, i);
+    /* A transposed convolution's takes away from its edges, and may be more than they are (PyTorch allows any). */
+    const int most_padding = layer->operation == GAN_CONV_TRANSPOSE ? MOST_CROP : layer->kernel;
     if (status == STATUS_OK && !linear) status = read_whole(r, "stride", i, 1, MOST_STRIDE, &layer->stride);
-    if (status == STATUS_OK && !linear) status = read_whole(r, "padding", i, 0, layer->kernel, &layer->padding);
+    if (status == STATUS_OK && !linear) status = read_whole(r, "padding", i, 0, most_padding, &layer->padding);
     if (status == STATUS_OK && layer->operation == GAN_CONV_TRANSPOSE)
         status = read_whole(r, "output_padding", i, 0, layer->stride - 1, &layer->output_padding);
     if (status == STATUS_OK && !linear) status = read_whole(r, "upsample", i, 1, MOST_STRIDE, &layer->upsample);

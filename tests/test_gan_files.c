@@ -113,6 +113,41 @@ static void test_square(void **state)
     scratch_close(&s);
 }
 
+/* A last layer of one pixel that takes away two from each edge: 32 x 32 made 28 x 28. */
+static void test_crop(void **state)
+{
+    (void)state;
+    static const struct piece pieces[] = {{8, 4, 4}, {4, 4, 4}, {4, 2, 4}, {2, 2, 4}, {2, 1, 1}};
+    static const struct {
+        const char *json;
+        int side;
+    } cases[] = {
+        {"{\"stride\": [1, 2, 2, 2, 1], \"padding\": [0, 1, 1, 1, 2]}", 28},
+        {"{\"stride\": [1, 2, 2, 2, 1], \"padding\": [0, 1, 1, 1, 15]}", 2},
+        {"{\"stride\": [1, 2, 2, 2, 1], \"padding\": [0, 1, 1, 1, 16]}", 0},
+        {"{\"stride\": [1, 2, 2, 2, 1], \"padding\": [0, 1, 1, 1, 65]}", 0},
+    };
+    struct scratch s;
+    scratch_open(&s);
+    const char *path = scratch_path(&s, "crop.safetensors"), *beside = scratch_path(&s, "crop.json");
+    write_pieces(path, "main", pieces, 5, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct limn_picture picture = {0};
+        struct limn_model *model = NULL;
+        struct limn_error error = {0};
+        file_save(beside, cases[i].json, strlen(cases[i].json));
+        enum limn_status status =
+            limn_model_open(&model, &(struct limn_model_options){.path = path, .threads = 1}, &error);
+        assert_int_equal(status == LIMN_OK, cases[i].side > 0);
+        if (status == LIMN_OK) status = limn_paint(model, &(struct limn_request){0}, &picture, &error);
+        if (cases[i].side > 0 && status != LIMN_OK) fail_msg("%s", error.text);
+        assert_int_equal(picture.image.width, cases[i].side);
+        limn_picture_clear(&picture);
+        limn_model_close(model);
+    }
+    scratch_close(&s);
+}
+
 /* ---- what is missing ---- */
 
 static void test_missing(void **state)
@@ -203,10 +238,8 @@ static void test_unclear(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_square),
-        cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_unclear),
+        cmocka_unit_test(test_square), cmocka_unit_test(test_missing), cmocka_unit_test(test_crop),
+        cmocka_unit_test(test_alone),  cmocka_unit_test(test_unclear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
