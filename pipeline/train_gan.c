@@ -56,6 +56,7 @@ struct gan_training {
     float *received;           /* as many numbers as the widest norm has */
     struct text_config tower;  /* of --init, which captions are read by */
     struct training_text captions;
+    json_t *pack;      /* the configuration's, over what is known without; NULL: none */
     float *embeddings; /* owned; [captions + 1, text width] */
 };
 
@@ -101,6 +102,7 @@ static enum status read_game(struct training *t, struct gan_training *n, struct 
         {"mismatch", TRAINING_KEY_FLAG, &game->mismatch, 0, 0, NULL},
     };
     const enum status status = training_read_config(t, "gan", keys, (int)(sizeof keys / sizeof *keys), err);
+    n->pack = training_config_member(t, "pack");
     a->loss = (enum adversarial_loss)game->loss;
     a->noise = game->noise > 0;
     return status;
@@ -549,6 +551,7 @@ static enum status describe(const struct training *t, const struct gan_training 
         json_pack("{s:i, s:s, s:{s:i, s:s}, s:o, s:I}", "format", 1, "name", name, "text", "heads",
                   n->tower.blocks.heads, "activation", n->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu",
                   "concepts", training_text_concepts(t), "training_steps", (json_int_t)t->step);
+    json_object_update(json, n->pack);
     const size_t size = json_dumpb(json, NULL, 0, JSON_COMPACT);
     *out = size ? memory_alloc(size + 1) : NULL;
     if (*out) (void)json_dumpb(json, *out, size, JSON_COMPACT);

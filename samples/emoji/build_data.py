@@ -5,8 +5,8 @@ Reads the packages that fetch.sh unpacked, renders the curated concepts
 (concepts.txt) with librsvg and writes what `limn train` reads into OUT_DIR:
   pictures/*.png   on white, and copies of some of them in other colours
   metadata.jsonl   the captions of each, {"file_name", "text": [...]}
-  diffusion.json   the configuration beside this script, with the words that the pack
-                   knows and the prompts of its sheets
+  diffusion.json, gan.json   the configurations beside this script, with the words that
+                   the pack knows (and for diffusion the prompts of its sheets)
 Everything is deterministic.
 """
 import collections
@@ -235,26 +235,27 @@ def main():
             texts.update(lines)
             f.write(json.dumps(dict(file_name=file, text=lines), ensure_ascii=False) + "\n")
     print(len(jobs), "pictures,", len(texts), "captions")
-    write_config(out + "/diffusion.json", concepts, {rc.NAMES[q] for q in plan[:, 1]} | {n for n in natural if n})
+    write_configs(out, concepts, {rc.NAMES[q] for q in plan[:, 1]} | {n for n in natural if n})
 
 
-def write_config(path, concepts, colours):
+def write_configs(out, concepts, colours):
     """Concepts that share their first names are one entry."""
     listed = {}
     for c in concepts:
         e = listed.setdefault(c["en"][0], dict(en=[], ko=[]))
         e["en"] += [x for x in c["en"] if x not in e["en"]]
         e["ko"] += [x for x in c["ko"] if x not in e["ko"]]
-    with open(os.path.join(HERE, "diffusion.json"), encoding="utf-8") as f:
-        config = json.load(f)
-    with open(os.path.join(HERE, "prompts.txt"), encoding="utf-8") as f:
-        config["sheet"] = dict(prompts=[p.strip() for p in f if p.strip()], columns=12)
-    config["pack"] = dict(
+    pack = dict(
         name="emoji", concepts=list(listed.values()),
         styles=[dict(en=e[0], ko=k[0], source=n) for n, e, k in S.STYLES],
         colours=[dict(en=c[0], ko=c[1]) for c in rc.COLOURS if c[0] in colours], licence=S.LICENCE)
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump(config, f, ensure_ascii=False, indent=1)
+    with open(os.path.join(HERE, "prompts.txt"), encoding="utf-8") as f:
+        sheet = dict(prompts=[p.strip() for p in f if p.strip()], columns=12)
+    for name, more in (("diffusion.json", dict(sheet=sheet, pack=pack)), ("gan.json", dict(pack=pack))):
+        with open(os.path.join(HERE, name), encoding="utf-8") as f:
+            config = {**json.load(f), **more}
+        with open(os.path.join(out, name), "w", encoding="utf-8") as f:
+            json.dump(config, f, ensure_ascii=False, indent=1)
 
 
 if __name__ == "__main__":
