@@ -2,6 +2,7 @@
 #include "core/vulkan/device.h"
 
 #include "core/base/memory.h"
+#include "core/vulkan/extensions.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -270,6 +271,7 @@ enum status vk_device_open(struct vk_device **out, const char *selector, const s
     d->properties = chosen->properties;
     d->f->GetPhysicalDeviceMemoryProperties(d->physical, &d->memory);
     status = read_caps(d, err);
+    if (status == STATUS_OK) status = vk_extensions_read(d, err);
     if (status == STATUS_OK) status = find_family(d, err);
     if (status == STATUS_OK) status = create_device(d, err);
 done:

@@ -65,9 +65,11 @@ static bool try_kernel(const struct vk_kernel *kernel, const struct vk_caps *cap
     return job->count > 0;
 }
 
-static bool allows(const struct vk_choice *choice, const struct vk_family *family, const struct vk_kernel *kernel)
+static bool allows(const struct vk_caps *caps, const struct vk_choice *choice, const struct vk_family *family,
+                   const struct vk_kernel *kernel)
 {
     if (choice->only && choice->only->op == kernel->op) return choice->only == kernel;
+    if (family->gpu && caps->class == VK_CLASS_CPU) return false;
     return family->simple || !choice->simple_only;
 }
 
@@ -80,7 +82,7 @@ const struct vk_kernel *vk_kernel_find(const struct vk_caps *caps, const struct 
     for (int f = 0; f < vk_family_count(); f++)
         for (int i = 0; i < families[f]->count; i++) {
             const struct vk_kernel *kernel = &families[f]->kernels[i];
-            if (!allows(choice, families[f], kernel)) continue;
+            if (!allows(caps, choice, families[f], kernel)) continue;
             if (try_kernel(kernel, caps, node, job, reason, reason_bytes)) return kernel;
         }
     return NULL;

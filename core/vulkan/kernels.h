@@ -60,11 +60,13 @@ struct vk_family {
     const struct vk_kernel *kernels;
     int count;
     bool simple; /* the plain form, which every device runs and the others are tested against */
+    bool gpu;    /* no gain on a software device, which runs it only when it is asked for by row */
 };
 
 /* X(name): vk_family_NAME of kernels_NAME.c; the faster ones first. */
 #define VK_FAMILY_MAP(X)                                                                                               \
     X(subgroup)                                                                                                        \
+    X(tile)                                                                                                            \
     X(split)                                                                                                           \
     X(products)                                                                                                        \
     X(norms)                                                                                                           \

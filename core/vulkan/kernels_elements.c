@@ -76,4 +76,5 @@ static const struct vk_kernel kernels[] = {
     {"geglu", OP_GEGLU, NULL, geglu},
 };
 
-const struct vk_family vk_family_elements = {"elements", kernels, sizeof kernels / sizeof *kernels, true};
+const struct vk_family vk_family_elements = {
+    .name = "elements", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .simple = true};

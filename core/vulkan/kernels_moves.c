@@ -209,4 +209,5 @@ static const struct vk_kernel kernels[] = {
     {"scatter", OP_SCATTER, few_ids, scatter},
 };
 
-const struct vk_family vk_family_moves = {"moves", kernels, sizeof kernels / sizeof *kernels, true};
+const struct vk_family vk_family_moves = {
+    .name = "moves", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .simple = true};

@@ -114,4 +114,5 @@ static const struct vk_kernel kernels[] = {
     {"softmax", OP_SOFTMAX, NULL, softmax},          {"reduce", OP_REDUCE, NULL, reduce},
 };
 
-const struct vk_family vk_family_norms = {"norms", kernels, sizeof kernels / sizeof *kernels, true};
+const struct vk_family vk_family_norms = {
+    .name = "norms", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .simple = true};

@@ -15,11 +15,11 @@ static int64_t part_count(int64_t terms, int64_t most)
     return (terms + most - 1) / most;
 }
 
-/* ---- with an epilogue: linear, convolution ---- */
+/* ---- with an epilogue: linear, convolution; its transpose, which has a bias alone ---- */
 
 static bool has_epilogue(const struct node *node)
 {
-    return node->op == OP_LINEAR || node->op == OP_CONV2D;
+    return node->op == OP_LINEAR || node->op == OP_CONV2D || node->op == OP_CONV2D_TRANSPOSE;
 }
 
 static void bind_epilogue(struct vk_dispatch *d, const struct node *node)
@@ -222,4 +222,5 @@ static const struct vk_kernel kernels[] = {
     {"attention", OP_ATTENTION, NULL, attention},
 };
 
-const struct vk_family vk_family_products = {"products", kernels, sizeof kernels / sizeof *kernels, true};
+const struct vk_family vk_family_products = {
+    .name = "products", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .simple = true};

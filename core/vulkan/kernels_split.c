@@ -86,4 +86,5 @@ static void group_norm(const struct vk_caps *caps, const struct node *node, stru
 
 static const struct vk_kernel kernels[] = {{"group_norm", OP_GROUP_NORM, fits, group_norm}};
 
-const struct vk_family vk_family_split = {"split", kernels, sizeof kernels / sizeof *kernels, false};
+const struct vk_family vk_family_split = {
+    .name = "split", .kernels = kernels, .count = sizeof kernels / sizeof *kernels};

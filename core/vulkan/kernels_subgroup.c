@@ -233,4 +233,5 @@ static const struct vk_kernel kernels[] = {
     {"attention", OP_ATTENTION, fits_attention, attention},
 };
 
-const struct vk_family vk_family_subgroup = {"subgroup", kernels, sizeof kernels / sizeof *kernels, false};
+const struct vk_family vk_family_subgroup = {
+    .name = "subgroup", .kernels = kernels, .count = sizeof kernels / sizeof *kernels};

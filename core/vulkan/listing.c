@@ -70,6 +70,7 @@ static enum status list_kernels(const struct vk_device *d, struct backend_device
     if (status == STATUS_OK && !job) status = fail_no_memory(err, "a list of kernels", sizeof *job);
     for (int i = 0; i < vk_family_count() && status == STATUS_OK; i++) {
         const size_t used = strlen(out->kernels);
+        if (vk_family_at(i)->gpu && d->caps.class == VK_CLASS_CPU) continue;
         if (can_run(d, vk_family_at(i), &g, job))
             snprintf(out->kernels + used, sizeof out->kernels - used, "%s%s", used ? ", " : "", vk_family_at(i)->name);
     }

@@ -331,6 +331,11 @@ void cases_matmul(case_check *check, void *context)
                 .H = even[i][0], .C = even[i][1], .O = even[i][2], .kind = kind, .dtype = DTYPE_COUNT};
             check(context, build_matmul, s);
         }
+    /* So many terms of so few sums that a device with much to do at once cuts them into parts. */
+    for (int kind = 0; kind < 4; kind++) {
+        const struct case_spec s = {.H = 5 + kind, .C = 1100, .O = 12, .kind = kind, .dtype = DTYPE_COUNT};
+        check(context, build_matmul, s);
+    }
 }
 
 static int64_t pick(uint64_t *seed, const int64_t *list, int count)
@@ -360,8 +365,10 @@ void cases_conv2d(case_check *check, void *context)
         {.H = 3, .W = 130, .C = 64, .O = 4, .kernel = 3, .stride = 1, .pad = PAD(1)},
         {.H = 16, .W = 16, .C = 96, .O = 80, .kernel = 1, .stride = 1},
         {.H = 33, .W = 31, .C = 32, .O = 33, .kernel = 3, .stride = 2, .pad = {0, 0, 1, 1}},
-        {.H = 8, .W = 8, .C = 320, .O = 40, .kernel = 3, .stride = 1, .pad = PAD(1)}};
-    for (int i = 0; i < 5; i++)
+        {.H = 8, .W = 8, .C = 320, .O = 40, .kernel = 3, .stride = 1, .pad = PAD(1)},
+        {.H = 33, .W = 31, .C = 6, .O = 70, .kernel = 3, .stride = 1, .pad = PAD(1)},
+        {.H = 33, .W = 31, .C = 8, .O = 70, .kernel = 3, .stride = 1, .pad = PAD(1)}};
+    for (int i = 0; i < 7; i++)
         for (int j = 0; j < 2; j++) check(context, build_conv, vary_product(large[i], i + 7 * j));
 }
 
@@ -399,6 +406,10 @@ void cases_conv2d_transpose(case_check *check, void *context)
         if ((s.H - 1) * s.stride + s.kernel <= 2 || (s.W - 1) * s.stride + s.kernel <= 2) continue;
         check(context, build_conv_transpose, s);
     }
+    /* Many terms of few sums. */
+    const struct case_spec deep = {
+        .H = 3, .W = 4, .C = 280, .O = 12, .kernel = 4, .stride = 2, .pad = PAD(1), .bias = true, .dtype = DTYPE_F16};
+    check(context, build_conv_transpose, deep);
 }
 
 void cases_attention(case_check *check, void *context)
