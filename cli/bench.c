@@ -74,6 +74,7 @@ int command_bench(const struct options *options)
         .watch = &watch,
         .model = options->given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
         .device = options_device(options),
+        .compute = options_text(options, OPTION_COMPUTE),
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
     };
     struct limn_error error = {0};

@@ -90,11 +90,6 @@ static int gather_models(const struct options *options, const char *models[LIMN_
     return count;
 }
 
-static const char *text_or_null(const struct options *options, enum option option)
-{
-    return options->given[option] ? options->value[option].text : NULL;
-}
-
 static uint64_t whole_or_zero(const struct options *options, enum option option)
 {
     return options->given[option] ? (uint64_t)options->value[option].whole : 0;
@@ -249,11 +244,12 @@ int command_compare(const struct options *options)
         .prompts = prompts.count > 0 ? prompts.list : NULL,
         .prompt_count = prompts.count,
         .count = (int)whole_or_zero(options, OPTION_EACH),
-        .reference = text_or_null(options, OPTION_REFERENCE),
-        .clip = text_or_null(options, OPTION_CLIP),
+        .reference = options_text(options, OPTION_REFERENCE),
+        .clip = options_text(options, OPTION_CLIP),
         .output = options->given[OPTION_REPORT] ? options->value[OPTION_REPORT].text : "limn-compare",
         .seed = whole_or_zero(options, OPTION_FIRST_SEED),
         .device = options_device(options),
+        .compute = options_text(options, OPTION_COMPUTE),
         .threads = (int)whole_or_zero(options, OPTION_THREADS),
         .max_memory = whole_or_zero(options, OPTION_MAX_MEMORY),
     };

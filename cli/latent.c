@@ -59,6 +59,7 @@ static enum limn_status session_open(struct session *s, const struct options *op
     const struct limn_model_options model = {
         .path = given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
         .device = options_device(options),
+        .compute = options_text(options, OPTION_COMPUTE),
         .no_fallback = given[OPTION_NO_FALLBACK],
         .threads = given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
         .max_memory = given[OPTION_MAX_MEMORY] ? (uint64_t)options->value[OPTION_MAX_MEMORY].whole : 0,

@@ -302,6 +302,11 @@ const char *options_device(const struct options *options)
     return usual && *usual ? usual : "auto";
 }
 
+const char *options_text(const struct options *options, enum option option)
+{
+    return options->given[option] ? options->value[option].text : NULL;
+}
+
 /* ---- help ---- */
 
 /* Words of `text` from column `indent` on, lines of at most 100 columns; the first line is already at `indent`. */

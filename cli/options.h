@@ -163,6 +163,10 @@ enum {
       FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE | FOR_DEVICES,                       \
       "cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists them (default: $LIMN_DEVICE, else the best real " \
       "GPU, else the CPU)")                                                                                            \
+    X(COMPUTE, "compute", 0, KIND_NAME, "NAME", 0, 0, limn_compute_name,                                               \
+      FOR_PAINTING | FOR_BENCH | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                                 \
+      "what the CPU's matrix products round their operands to: f32 not at all, bf16 to 8 bits, which is faster where " \
+      "the processor can and differs a little (default: f32); one of:")                                                \
     X(CHECK, "check", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_DEVICES,                                                     \
       "run every operation on the device and on the CPU, and say what differs")                                        \
     X(NO_FALLBACK, "no-fallback", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                           \
@@ -217,6 +221,9 @@ struct command {
 bool options_parse(struct options *options, const struct command *command, int argc, char **argv);
 /* The options of a command, each with its help, to standard output. */
 void options_print(const struct command *command);
+
+/* The option's text or name; NULL if it was not given. */
+const char *options_text(const struct options *options, enum option option);
 
 /* What --device says; without it $LIMN_DEVICE, without that "auto". */
 const char *options_device(const struct options *options);

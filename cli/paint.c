@@ -76,6 +76,7 @@ static enum limn_status open_model(const struct options *options, const struct l
                       : recipe                          ? limn_recipe_field(recipe, "Prediction type")
                                                         : NULL,
         .device = options_device(options),
+        .compute = options_text(options, OPTION_COMPUTE),
         .no_fallback = options->given[OPTION_NO_FALLBACK],
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
         .max_memory = options->given[OPTION_MAX_MEMORY] ? (uint64_t)options->value[OPTION_MAX_MEMORY].whole : 0,

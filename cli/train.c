@@ -129,6 +129,7 @@ static struct limn_train_options read_options(const struct options *o)
         .seed = given[OPTION_TRAIN_SEED] ? (uint64_t)o->value[OPTION_TRAIN_SEED].whole : 0,
         .threads = given[OPTION_THREADS] ? (int)o->value[OPTION_THREADS].whole : 0,
         .device = options_device(o),
+        .compute = options_text(o, OPTION_COMPUTE),
         .max_memory = given[OPTION_MAX_MEMORY] ? (uint64_t)o->value[OPTION_MAX_MEMORY].whole : 0,
     };
 }

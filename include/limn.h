@@ -115,6 +115,9 @@ struct limn_model_options {
     const char *prediction;         /* "eps", "v" or "x0": what the U-Net predicts; NULL: as the file says */
     const char *device;             /* "cpu", "vulkan", "vulkan:1", "vulkan:part of a name", or "auto": the best real
                                        GPU, else the CPU; NULL: the CPU */
+    const char *compute;            /* "f32", or "bf16": matrix products of the CPU round their operands to bf16 and add
+                                       up in f32, if the processor can; faster, and pictures differ a little. NULL:
+                                       "f32" */
     int no_fallback;                /* not 0: what a GPU fails at is an error and not done on the CPU */
     int threads;                    /* 1..256; 0: one for each processor */
     uint64_t max_memory;            /* bytes, weights included; 0: no limit */
@@ -126,6 +129,7 @@ struct limn_model_options {
 enum limn_status limn_model_open(struct limn_model **model, const struct limn_model_options *options,
                                  struct limn_error *error);
 void limn_model_close(struct limn_model *model); /* NULL is a no-op */
+const char *limn_compute_name(int i);            /* NULL past the last */
 
 /* ---- painting ---- */
 
@@ -380,7 +384,8 @@ struct limn_compare_request {
     const char *clip;           /* the CLIP model that features come from; NULL: the pack's */
     const char *output;         /* a folder, made if it is not there; NULL: "limn-compare" */
     uint64_t seed;
-    const char *device; /* as in limn_model_options, like the next two */
+    const char *device;  /* as in limn_model_options, like the next three */
+    const char *compute; /* of painting; features are always seen in f32 */
     int threads;
     uint64_t max_memory;            /* of each model */
     const struct limn_watch *watch; /* borrowed; may be NULL */
@@ -437,7 +442,8 @@ struct limn_train_options {
     uint64_t seed;
 
     int threads;        /* as in limn_model_options */
-    const char *device; /* as there, too */
+    const char *device; /* as there, like the next */
+    const char *compute;
     uint64_t max_memory;
     const struct limn_watch *watch; /* borrowed; asked between steps: on cancelled, the training is saved and ends */
     void (*record)(void *context, const struct limn_train_record *record); /* may be NULL; after every step */
@@ -496,7 +502,8 @@ enum limn_status limn_device_check(const struct limn_device_check_options *optio
 
 struct limn_bench_options {
     const char *model;  /* for "pack-picture"; NULL: the pack that comes with limn */
-    const char *device; /* as in limn_model_options, like the next */
+    const char *device; /* as in limn_model_options, like the next two */
+    const char *compute;
     int threads;
     const struct limn_watch *watch;
 };

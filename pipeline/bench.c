@@ -205,7 +205,8 @@ static enum status measure_runs(struct limn_bench_result *result, struct exec *e
 static enum status bench_network(struct limn_bench_result *result, void (*build)(struct graph *g), int rounds,
                                  const struct limn_bench_options *options, struct error *err)
 {
-    const struct device_request device = {.threads = options->threads, .no_fallback = true, .watch = options->watch};
+    const struct device_request device = {
+        .threads = options->threads, .compute = options->compute, .no_fallback = true, .watch = options->watch};
     struct backend *backend = NULL;
     struct params *params = NULL;
     struct checkpoint *checkpoint = NULL;
@@ -252,7 +253,12 @@ static enum status bench_picture(struct limn_bench_result *result, const struct 
                                  struct error *err)
 {
     const struct limn_model_options model_options = {
-        .path = options->model, .device = options->device, .no_fallback = 1, .threads = options->threads};
+        .path = options->model,
+        .device = options->device,
+        .compute = options->compute,
+        .no_fallback = 1,
+        .threads = options->threads,
+    };
     const struct limn_request request = {.prompt = "a red apple", .seed = 1, .watch = options->watch};
     struct limn_error why = {0};
     struct limn_model *model = NULL;

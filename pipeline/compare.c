@@ -282,6 +282,7 @@ static enum status run_model(struct comparison *c, struct entrant *entrant, int 
     const struct limn_model_options options = {
         .path = entrant->path,
         .device = c->request->device,
+        .compute = c->request->compute,
         .threads = c->request->threads,
         .max_memory = c->request->max_memory,
         .watch = &silent,

@@ -5,19 +5,48 @@
 
 #include <string.h>
 
-static enum status open_cpu(struct backend **out, const struct device_request *request, struct error *err)
+static const struct {
+    const char *name;
+    enum dtype dtype;
+} computes[] = {{"f32", DTYPE_F32}, {"bf16", DTYPE_BF16}};
+
+enum { COMPUTES = sizeof computes / sizeof *computes };
+
+const char *limn_compute_name(int i)
 {
-    return backend_open(out, "cpu", &(struct backend_options){.threads = request->threads}, err);
+    return i >= 0 && i < COMPUTES ? computes[i].name : NULL;
 }
 
-static enum status open_vulkan(struct backend **out, const char *name, struct error *err)
+static enum status find_compute(enum dtype *dtype, const char *name, struct error *err)
+{
+    *dtype = DTYPE_F32;
+    if (!name) return STATUS_OK;
+    for (int i = 0; i < COMPUTES; i++) {
+        if (strcmp(computes[i].name, name) != 0) continue;
+        *dtype = computes[i].dtype;
+        return STATUS_OK;
+    }
+    return fail(err, STATUS_ARGUMENT, "compute '%.80s': must be f32 or bf16", name);
+}
+
+static enum status open_cpu(struct backend **out, const struct device_request *request, struct error *err)
+{
+    struct backend_options options = {.threads = request->threads};
+    const enum status status = find_compute(&options.compute, request->compute, err);
+    return status == STATUS_OK ? backend_open(out, "cpu", &options, err) : status;
+}
+
+static enum status open_vulkan(struct backend **out, const char *name, const struct device_request *request,
+                               struct error *err)
 {
 #ifdef LIMN_VULKAN
-    return backend_open(out, name, NULL, err);
+    struct backend_options options = {0};
+    const enum status status = find_compute(&options.compute, request->compute, err);
+    return status == STATUS_OK ? backend_open(out, name, &options, err) : status;
 #else
     struct backend_device list[BACKEND_MOST_DEVICES];
     int count;
-    (void)out, (void)name;
+    (void)out, (void)name, (void)request;
     return backend_devices(list, &count, err); /* which says what is missing */
 #endif
 }
@@ -58,7 +87,7 @@ enum status device_open(struct backend **out, const char *name, const struct dev
                     name);
     const bool any = strcmp(name, "auto") == 0;
     struct error why = {0};
-    const enum status status = open_vulkan(out, any ? "vulkan" : name, &why);
+    const enum status status = open_vulkan(out, any ? "vulkan" : name, request, &why);
     if (status == STATUS_OK) return STATUS_OK;
     const bool broken = status == STATUS_DEVICE || status == STATUS_NO_MEMORY;
     if (!any && (!broken || request->no_fallback)) return fail(err, status, "%s", why.text);

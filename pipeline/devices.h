@@ -14,6 +14,7 @@
 
 struct device_request {
     int threads;                    /* of the CPU; 0: all processors */
+    const char *compute;            /* limn_compute_name; NULL: f32 */
     bool no_fallback;               /* a device that fails when it is opened is not replaced by the CPU */
     const struct limn_watch *watch; /* may be NULL */
 };

@@ -289,7 +289,11 @@ static enum status check_options(const struct limn_model_options *options, struc
 static enum status open_backend(struct limn_model *model, const struct limn_model_options *options, struct error *err)
 {
     const struct device_request request = {
-        .threads = options->threads, .no_fallback = options->no_fallback != 0, .watch = options->watch};
+        .threads = options->threads,
+        .compute = options->compute,
+        .no_fallback = options->no_fallback != 0,
+        .watch = options->watch,
+    };
     model->threads = options->threads;
     model->no_fallback = options->no_fallback != 0;
     return device_open(&model->backend, options->device, &request, err);

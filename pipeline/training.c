@@ -140,7 +140,8 @@ static enum status open_init(struct training *t, struct error *err)
 
 static enum status open_backend(struct training *t, struct error *err)
 {
-    const struct device_request request = {.threads = t->threads, .no_fallback = true, .watch = t->watch};
+    const struct device_request request = {
+        .threads = t->threads, .compute = t->loop->options->compute, .no_fallback = true, .watch = t->watch};
     return device_open(&t->backend, t->loop->options->device, &request, err);
 }
 

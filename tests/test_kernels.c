@@ -2,7 +2,8 @@
  *
  * The fast kernels against each other, at sizes where they cut their work into several pieces (test_ops.c holds them
  * to the exact results at small ones). AVX2 and AVX-512 must give the same bytes: a picture does not depend on which
- * of them painted it. Both must be near what OpenBLAS, or else the reference, gives.
+ * of them painted it. Both must be near what OpenBLAS, or else the reference, gives. Products in bf16 are held to the
+ * plain ones of rounded operands, by AMX and by AVX-512 BF16.
  */
 #include "core/cpu/kernels.h"
 
@@ -16,7 +17,8 @@
 
 struct fixture {
     struct cpu_kernels plain, narrow, wide; /* OpenBLAS, AVX2, AVX-512 */
-    bool has_narrow, has_wide;
+    struct cpu_kernels half[2];             /* products in bf16: by AVX-512 BF16, and the best there are */
+    bool has_narrow, has_wide, has_half;
     struct pool *pool;
 };
 
@@ -94,6 +96,32 @@ static void check_near(const float *got, const float *want, int64_t n)
             fail_msg("element %lld is %.9g and should be near %.9g", (long long)i, (double)got[i], (double)want[i]);
 }
 
+/* Rounded to bf16, operands are exact for the bf16 products too: only the order of sums tells them from the plain. */
+static void check_bf16(const struct fixture *f, struct subject *s)
+{
+    struct node *const x = s->node->input[0], *const w = s->node->input[1];
+    const enum op op = s->node->op;
+    if (!f->has_half || (op != OP_LINEAR && op != OP_CONV2D && op != OP_CONV2D_TRANSPOSE)) return;
+    float *values = s->in[0];
+    for (int64_t i = 0; i < shape_count(x->shape); i++) values[i] = bf16_to_f32(f32_to_bf16(values[i]));
+    if (w->dtype != DTYPE_BF16) {
+        const size_t n = (size_t)shape_count(w->shape);
+        float *wide = memory_alloc_raw(n * sizeof *wide);
+        assert_non_null(wide);
+        dtype_to_f32(wide, s->in[1], w->dtype, n);
+        for (size_t i = 0; i < n; i++) wide[i] = bf16_to_f32(f32_to_bf16(wide[i]));
+        dtype_from_f32(s->in[1], w->dtype, wide, n);
+        memory_free(wide);
+    }
+    float *plain = run(s, &f->plain, f->pool);
+    for (int i = 0; i < 2; i++) {
+        float *half = run(s, &f->half[i], f->pool);
+        check_near(half, plain, shape_count(s->node->shape));
+        memory_free(half);
+    }
+    memory_free(plain);
+}
+
 static void check(const struct fixture *f, struct subject *s, enum dtype dtype)
 {
     draw(s, dtype);
@@ -110,6 +138,7 @@ static void check(const struct fixture *f, struct subject *s, enum dtype dtype)
     memory_free(plain);
     memory_free(narrow);
     memory_free(wide);
+    check_bf16(f, s);
     release(s);
 }
 
@@ -215,6 +244,12 @@ static int setup(void **state)
     if (f.has_narrow) cpu_kernels_avx2(&f.narrow);
     if (f.has_wide) cpu_kernels_avx512(&f.wide);
 #endif
+    f.half[0] = f.half[1] = f.plain;
+    f.has_half = f.has_wide && cpu_kernels_bf16(&f.half[1]);
+#if defined(__x86_64__)
+    if (f.has_half) cpu_kernels_avx512bf16(&f.half[0]);
+#endif
+    if (!f.has_half) print_message("this processor has no bf16 instructions: products in bf16 are not tested\n");
     *state = &f;
     return pool_create(&f.pool, 2, &err) != STATUS_OK;
 }

@@ -123,6 +123,14 @@ static const struct backend_functions functions = {
     .close = close,
 };
 
+static enum status choose_compute(struct cpu_kernels *kernels, enum dtype compute, struct error *err)
+{
+    if (compute == DTYPE_F32 || (compute == DTYPE_BF16 && cpu_kernels_bf16(kernels))) return STATUS_OK;
+    return fail(err, STATUS_UNSUPPORTED, "compute %s: this processor has no such instructions; f32 is allowed%s",
+                dtype_name(compute),
+                compute == DTYPE_BF16 ? " (bf16 needs AVX-512 BF16 or AMX)" : ", and bf16 where the processor has it");
+}
+
 enum status cpu_backend_open(struct backend **out, const struct backend_options *options, struct error *err)
 {
     *out = NULL;
@@ -130,7 +138,8 @@ enum status cpu_backend_open(struct backend **out, const struct backend_options 
     if (!backend) return fail_no_memory(err, "the CPU backend", sizeof *backend);
     backend->base.f = &functions;
     cpu_kernels_best(&backend->kernels, options->reference_only);
-    const enum status status = pool_create(&backend->pool, options->threads, err);
+    enum status status = choose_compute(&backend->kernels, options->compute, err);
+    if (status == STATUS_OK) status = pool_create(&backend->pool, options->threads, err);
     if (status != STATUS_OK) {
         close(&backend->base);
         return status;

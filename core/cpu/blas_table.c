@@ -51,6 +51,7 @@ static void finish(const struct product_block *block)
 static const struct product_core core = {
     .tile_rows = 1,
     .tile_columns = 16,
+    .depth_step = 1,
     .rows_independent = false,
     .pack = pack,
     .multiply = multiply,

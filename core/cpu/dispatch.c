@@ -3,10 +3,13 @@
  * Which kernels run on this machine: the reference first, then what is faster and what the processor can do. A binary
  * built on one x86-64 machine starts on any other, because this file, which asks, is compiled for the plainest one.
  */
+#define _GNU_SOURCE /* syscall */
 #include "core/cpu/reference.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* GCC's and clang's __builtin_cpu_supports also ask whether the system saves the wide registers. */
 static void override_for_x86(struct cpu_kernels *table)
@@ -20,10 +23,46 @@ static void override_for_x86(struct cpu_kernels *table)
         __builtin_cpu_supports("avx512vl"))
         cpu_kernels_avx512(table);
 }
+
+static bool has_avx512bf16(void)
+{
+    unsigned a = 0, b, c, d;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
+}
+
+/* Linux lends the tiles' 8 KiB of registers to processes that ask for them (its Documentation/arch/x86/xstate.rst). */
+static bool may_use_tiles(void)
+{
+    enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 };
+    unsigned a, b, c, d = 0;
+    const unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (amx_bf16 | amx_tile)) != (amx_bf16 | amx_tile)) return false;
+#if defined(__linux__)
+    return syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+bool cpu_kernels_bf16(struct cpu_kernels *table)
+{
+    __builtin_cpu_init();
+    if (!has_avx512bf16()) return false;
+    (may_use_tiles() ? cpu_kernels_amx : cpu_kernels_avx512bf16)(table);
+    return true;
+}
 #else
 static void override_for_x86(struct cpu_kernels *table)
 {
     (void)table;
+}
+
+bool cpu_kernels_bf16(struct cpu_kernels *table)
+{
+    (void)table;
+    return false;
 }
 #endif
 

@@ -48,6 +48,14 @@ void cpu_kernels_avx512(struct cpu_kernels *table); /* needs AVX-512 F, BW, DQ a
 /* All of the above that this machine can run; or only the reference. */
 void cpu_kernels_best(struct cpu_kernels *table, bool reference_only);
 
+/* Products whose operands are rounded to bf16; sums and all else stay f32. */
+void cpu_kernels_avx512bf16(struct cpu_kernels *table); /* needs AVX-512 BF16 besides */
+void cpu_kernels_amx(struct cpu_kernels *table);        /* needs AMX's tiles and bf16 besides */
+
+/* The faster of those two, over what cpu_kernels_best left there; false, and nothing is changed, where the processor
+ * or the system has neither. */
+bool cpu_kernels_bf16(struct cpu_kernels *table);
+
 /* GFLOP/s of OpenBLAS's f32 matrix product with all threads of the pool: the better of its own threads and ours. Takes
  * about half a second, during which nothing else should run. 0 if there was no memory. */
 double cpu_sgemm_gflops(struct pool *pool);

@@ -42,6 +42,7 @@ struct product {
     const struct node *node;
     int64_t images, rows, N, K; /* rows of an image; a core with independent rows sees the batch as one image */
     int64_t depth;              /* of a k block; a function of K alone, so that sums are cut alike everywhere */
+    int64_t packed_K;           /* K, rounded up to the core's step */
     int64_t block_rows, block_columns, row_blocks, column_blocks;
     int64_t shared_blocks; /* column blocks that are unpacked together; 0: tasks unpack their own */
     int64_t first_block;   /* of those that are unpacked now */
@@ -72,7 +73,8 @@ static int64_t even_piece(int64_t whole, int64_t most, int64_t step)
 static void cut(struct product *p)
 {
     const int64_t row_step = p->core->tile_rows, column_step = p->core->tile_columns;
-    p->depth = even_piece(p->K, PRODUCT_DEPTH, 16);
+    p->depth = even_piece(p->K, PRODUCT_DEPTH, p->core->depth_step > 16 ? p->core->depth_step : 16);
+    p->packed_K = round_up(p->K, p->core->depth_step);
     int64_t columns;
     if (p->rows >= SHARED_FROM_ROWS) {
         p->block_rows = even_piece(p->rows, SHARED_ROWS, row_step);
@@ -119,7 +121,7 @@ static int64_t own_floats(const struct product *p)
 
 static int64_t shared_floats(const struct product *p)
 {
-    return round_up(p->K * p->block_columns * p->shared_blocks, 16);
+    return round_up(p->packed_K * p->block_columns * p->shared_blocks, 16);
 }
 
 size_t product_work(const struct node *node, int threads, const struct product_core *core)
@@ -183,10 +185,11 @@ static void unpack_task(void *context, int64_t task, int worker)
     const int64_t block = p->first_block + task / per_block, at = task % per_block * step;
     const int64_t columns = columns_of(p, block), padded = round_up(columns, step);
     if (at >= columns) return;
-    float *to = p->shared + (block - p->first_block) * p->block_columns * p->K;
+    float *to = p->shared + (block - p->first_block) * p->block_columns * p->packed_K;
     for (int64_t k = 0; k < p->K; k += p->depth) {
         const int64_t depth = smaller(p->depth, p->K - k);
-        unpack(p, to + k * padded + at * depth, block * p->block_columns + at, smaller(step, columns - at), k, depth);
+        const int64_t packed = round_up(depth, p->core->depth_step);
+        unpack(p, to + k * padded + at * packed, block * p->block_columns + at, smaller(step, columns - at), k, depth);
     }
 }
 
@@ -230,7 +233,7 @@ static void block_task(void *context, int64_t task, int worker)
         const int64_t depth = smaller(p->depth, p->K - k);
         gather(p, a, row, rows, k, depth);
         if (p->shared_blocks)
-            w = p->shared + (block - p->first_block) * p->block_columns * p->K + k * padded;
+            w = p->shared + (block - p->first_block) * p->block_columns * p->packed_K + k * padded;
         else
             unpack(p, w, column, columns, k, depth);
         p->core->multiply(c, c_pitch(p), a, PRODUCT_PITCH, w, rows, columns, depth, k > 0);

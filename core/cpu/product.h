@@ -32,6 +32,7 @@ struct product_block {
 
 struct product_core {
     int tile_rows, tile_columns; /* blocks of A and W are padded to multiples of these */
+    int depth_step;              /* and packed W to so many summands; 1: it is as deep as it is */
     /* True if the bytes of a result row do not depend on which rows are computed along with it. Then blocks may span
      * the pictures of a batch, and a weight that is unpacked serves them all. */
     bool rows_independent;

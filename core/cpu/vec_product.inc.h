@@ -73,6 +73,7 @@ static void pack(float *to, const void *w, enum dtype dtype, int64_t pitch, int6
 static const struct product_core product_core = {
     .tile_rows = TILE_ROWS,
     .tile_columns = TILE_COLUMNS,
+    .depth_step = 1,
     .rows_independent = true,
     .pack = pack,
     .multiply = multiply,

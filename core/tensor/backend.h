@@ -8,6 +8,7 @@
 #ifndef TENSOR_BACKEND_H
 #define TENSOR_BACKEND_H
 
+#include "core/base/dtype.h"
 #include "core/base/status.h"
 
 #include <stdbool.h>
@@ -59,6 +60,7 @@ struct backend_options {
     int threads;         /* CPU: 0 = all processors */
     bool reference_only; /* only the reference kernels (Vulkan: the simple ones), for tests and doubts */
     const char *device;  /* Vulkan: a number or a part of the device's name; NULL: the best real GPU */
+    enum dtype compute;  /* F32, or BF16 where the backend can: products' operands are rounded to it, sums stay F32 */
 };
 
 /* LIMN_VULKAN is set where the build found glslc and Vulkan's headers. */

@@ -121,6 +121,8 @@ enum status vulkan_backend_open_hooked(struct backend **out, const struct backen
                                        const struct vk_hook *hook, struct error *err)
 {
     *out = NULL;
+    if (options->compute != DTYPE_F32)
+        return fail(err, STATUS_UNSUPPORTED, "compute %s: Vulkan devices compute in f32", dtype_name(options->compute));
     struct vulkan_backend *backend = memory_alloc(sizeof *backend);
     if (!backend) return fail_no_memory(err, "the Vulkan backend", sizeof *backend);
     backend->base.f = &functions;

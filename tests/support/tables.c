@@ -31,6 +31,13 @@ int tables_open(void **state)
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         cpu_kernels_avx512(add(&t, "AVX-512"));
 #endif
+    struct cpu_kernels half = t.list[t.count - 1];
+    if (cpu_kernels_bf16(&half)) {
+#if defined(__x86_64__)
+        cpu_kernels_avx512bf16(add(&t, "AVX-512 BF16"));
+#endif
+        *add(&t, "bf16") = half;
+    }
     *state = &t;
     return pool_create(&t.pool, 2, &err) != STATUS_OK;
 }
