@@ -64,6 +64,11 @@ float activate(uint kind, float x, float alpha)
     return x;
 }
 
+vec4 activate4(uint kind, vec4 v) // of those without an alpha
+{
+    return vec4(activate(kind, v.x, 0.0), activate(kind, v.y, 0.0), activate(kind, v.z, 0.0), activate(kind, v.w, 0.0));
+}
+
 float slope(uint kind, float x, float alpha)
 {
     const float s = sigmoid(x);

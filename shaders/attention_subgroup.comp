@@ -20,7 +20,7 @@ layout(constant_id = 2) const uint HEAD4 = 10;   // width of a head by fours
 layout(constant_id = 3) const uint CAUSAL = 0;
 const uint DTYPE = 0;
 
-layout(std430, binding = 0) writeonly buffer result_buffer { float y[]; };
+layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 y[]; };
 #include "weights4.glsl"
 FLOATS4(q, 1);
 FLOATS4(k, 2);
@@ -103,7 +103,7 @@ void main()
         [[unroll]] for (uint e = 0; e < EACH; e++) {
             const uint d = e * LANES + lane;
             if (d >= HEAD4) continue;
-            [[unroll]] for (uint c = 0; c < 4; c++) y[(to + d) * 4 + c] = result[i * EACH + e][c] * inverse;
+            y[to + d] = four_words(result[i * EACH + e] * inverse);
         }
     }
 }

@@ -18,9 +18,10 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
-layout(constant_id = 1) const uint PIXELS = 16; // a multiple of LANES, or less
+layout(constant_id = 1) const uint PIXELS = 32; // a multiple of LANES, or less
 layout(constant_id = 2) const uint DTYPE = 0;
 layout(constant_id = 3) const uint ACT = 0;
+layout(constant_id = 4) const uint FOURS = 0; // O is a multiple of 4
 
 layout(std430, binding = 0) buffer result_buffer { float y[]; };
 #include "weights4.glsl"
@@ -28,6 +29,9 @@ FLOATS4(x, 1);
 WEIGHTS4(w, 2);
 layout(std430, binding = 3) readonly buffer bias_buffer { float bias[]; };
 layout(std430, binding = 4) readonly buffer residual_buffer { float residual[]; };
+layout(std430, binding = 0) buffer result4_buffer { u64vec2 y4[]; }; // the same by fours
+FLOATS4(bias4, 3);
+FLOATS4(residual4, 4);
 
 layout(push_constant) uniform arguments
 {
@@ -92,7 +96,21 @@ void main()
             [[unroll]] for (uint c = 0; c < CHANNELS; c++) weight[c] += I4;
         }
 
-    for (uint p = 0; p < PIXELS && first_pixel + p < end_pixel; p++)
-        for (uint c = 0; c < CHANNELS && first_channel + c < O; c++)
-            y[(first_pixel + p) * O + first_channel + c] = finish(sum[p][c], first_pixel + p, first_channel + c, O);
+    if (first_channel >= O) return;
+    const vec4 b = FOURS != 0 && has_bias != 0 ? FLOAT4(bias4, first_channel / 4) : vec4(0.0);
+    for (uint p = 0; p < PIXELS && first_pixel + p < end_pixel; p++) {
+        // This is sum[p]; but with an index that is no constant, all sums would be stored lane by lane all the time.
+        vec4 v = sum[0];
+        [[unroll]] for (uint q = 1; q < PIXELS; q++) v = p == q ? sum[q] : v;
+        const uint row = first_pixel + p;
+        if (FOURS != 0) {
+            v = activate4(ACT, v + b);
+            if (has_residual != 0) v += FLOAT4(residual4, (row / rows_each * O + first_channel) / 4);
+            y4[(row * O + first_channel) / 4] = four_words(v);
+        } else {
+            [[unroll]] for (uint c = 0; c < CHANNELS; c++)
+                if (first_channel + c < O)
+                    y[row * O + first_channel + c] = finish(v[c], row, first_channel + c, O);
+        }
+    }
 }

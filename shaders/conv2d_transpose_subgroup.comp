@@ -17,11 +17,11 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 1) const uint PIXELS = 16; // a multiple of LANES, or less
 layout(constant_id = 2) const uint DTYPE = 0;
 
-layout(std430, binding = 0) writeonly buffer result_buffer { float y[]; };
+layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 y[]; };
 #include "weights4.glsl"
 FLOATS4(x, 1);
 WEIGHTS4(w, 2);
-layout(std430, binding = 3) readonly buffer bias_buffer { float bias[]; };
+FLOATS4(bias, 3);
 
 layout(push_constant) uniform arguments
 {
@@ -83,12 +83,14 @@ void main()
         }
 
     if (channel4 >= O4) return;
+    const vec4 b = has_bias != 0 ? FLOAT4(bias, channel4) : vec4(0.0);
     for (uint p = 0; p < PIXELS && first + p < pictures * area; p++) {
         const uint pixel = first + p;
         const uint r = uint(first_row) + pixel / phase_wide % phase_tall * uint(stride);
         const uint c = uint(first_column) + pixel % phase_wide * uint(stride);
         if (r >= tall || c >= wide) continue; // of a phase that has one less
-        const uint to = ((pixel / area * tall + r) * wide + c) * O4 * 4 + channel4 * 4;
-        for (uint o = 0; o < 4; o++) y[to + o] = sum[p][o] + (has_bias != 0 ? bias[channel4 * 4 + o] : 0.0);
+        vec4 v = sum[0]; // sum[p], see conv2d_subgroup.comp
+        [[unroll]] for (uint q = 1; q < PIXELS; q++) v = p == q ? sum[q] : v;
+        y[((pixel / area * tall + r) * wide + c) * O4 + channel4] = four_words(v + b);
     }
 }

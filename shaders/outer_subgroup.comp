@@ -21,7 +21,7 @@ layout(constant_id = 1) const uint ROWS = 16;    // a multiple of LANES, or less
 layout(constant_id = 2) const uint GRADIENT = 0; // 1: of a convolution's weight
 const uint DTYPE = 0;
 
-layout(std430, binding = 0) writeonly buffer result_buffer { float y[]; };
+layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 y[]; };
 layout(std430, binding = 1) readonly buffer a_buffer { float a[]; };
 #include "weights4.glsl"
 FLOATS4(b, 2);
@@ -85,6 +85,9 @@ void main()
     }
     if (column4 >= N4) return;
     const uint to = gl_WorkGroupID.z * count + matrix * y_matrix + column4 * 4;
-    for (uint m = 0; m < ROWS && first_row + m < M; m++)
-        [[unroll]] for (uint c = 0; c < 4; c++) y[to + (first_row + m) * y_m + c] = sum[m][c];
+    for (uint m = 0; m < ROWS && first_row + m < M; m++) {
+        vec4 v = sum[0]; // sum[m], see conv2d_subgroup.comp
+        [[unroll]] for (uint q = 1; q < ROWS; q++) v = m == q ? sum[q] : v;
+        y[(to + (first_row + m) * y_m) / 4] = four_words(v);
+    }
 }

@@ -21,6 +21,11 @@ vec4 four_floats(u64vec2 both)
     return vec4(uintBitsToFloat(unpackUint2x32(both.x)), uintBitsToFloat(unpackUint2x32(both.y)));
 }
 
+u64vec2 four_words(vec4 v)
+{
+    return u64vec2(packUint2x32(floatBitsToUint(v.xy)), packUint2x32(floatBitsToUint(v.zw)));
+}
+
 vec4 four_halves(uvec2 pair)
 {
     if (DTYPE == DTYPE_F16) return vec4(unpackHalf2x16(pair.x), unpackHalf2x16(pair.y));

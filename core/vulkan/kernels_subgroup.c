@@ -5,7 +5,18 @@
  */
 #include "core/vulkan/kernels.h"
 
-enum { PIXELS = 16, CHANNELS = 4 };
+enum { CHANNELS = 4 };
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Rows of pixels that a workgroup makes, of so many in all. */
+static int64_t pixels_at_once(int64_t pixels)
+{
+    return pixels <= 16 ? 16 : 32;
+}
 
 /* Subgroups of 4, 8 and 16 lanes are what that device has, by the width of the processor's vectors. */
 static bool is_software(const struct vk_caps *caps)
@@ -24,34 +35,62 @@ struct window {
     int64_t tall, wide, H, W, kernel_height, kernel_width, stride, top, left;
 };
 
-static void build(const struct vk_caps *caps, const struct node *node, struct vk_job *job, struct window v,
-                  int64_t matrices)
+/* y[matrix, row, o] = the sum over a window of x and its channels: `matrices` times rows of pixels by filters. */
+struct product {
+    struct window window;
+    int64_t matrices, rows, O, I; /* rows and O of one matrix */
+    enum dtype weights;
+    enum unary act;
+};
+
+/* The dispatch but for its five bindings (y, x, w, bias, residual) and the last pushes (bias? residual? rows each). */
+static struct vk_dispatch *add_product(const struct vk_caps *caps, struct vk_job *job, const struct product *p)
 {
-    const int64_t rows = shape_rows(node->shape) / matrices, O = shape_dim(node->shape, -1);
-    const int64_t I = shape_dim(node->input[1]->shape, -1), lanes = caps->subgroup;
-    const int64_t pixel_groups = (rows + PIXELS - 1) / PIXELS;
-    const bool product = node->op == OP_MATMUL; /* which has no epilogue */
-    const struct node *bias = product ? NULL : node->input[2], *residual = product ? NULL : node->input[3];
+    const struct window *v = &p->window;
+    const int64_t at_once = pixels_at_once(p->rows), pixel_groups = divide_up(p->rows, at_once);
     struct vk_dispatch *d = vk_dispatch_add(job, "conv2d_subgroup");
     vk_spec(d, caps->subgroup);
-    vk_spec(d, PIXELS);
-    vk_spec(d, node->input[1]->dtype);
-    vk_spec(d, product ? UNARY_NONE : node->as.gemm.act);
+    vk_spec(d, (uint32_t)at_once);
+    vk_spec(d, p->weights);
+    vk_spec(d, p->act);
+    vk_spec(d, p->O % 4 == 0);
+    const int64_t pushes[] = {p->rows,      v->tall,          v->wide,         p->O,      v->H,   v->W,
+                              p->I / 4,     v->kernel_height, v->kernel_width, v->stride, v->top, v->left,
+                              pixel_groups, p->matrices,      p->O * p->I / 4};
+    for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
+    vk_groups(caps, d, p->matrices * pixel_groups * divide_up(p->O, caps->subgroup * CHANNELS));
+    d->subgroup = caps->subgroup;
+    d->loops = (uint64_t)(v->kernel_height * (1 + v->kernel_width * (1 + p->I / 4)) + at_once);
+    return d;
+}
+
+static int64_t rows_each(const struct node *node)
+{
+    return node->input[3] ? shape_rows(node->shape) / shape_rows(node->input[3]->shape) : 1;
+}
+
+static void build(const struct vk_caps *caps, const struct node *node, struct vk_job *job, struct window window,
+                  int64_t matrices)
+{
+    const bool epilogue = node->op != OP_MATMUL;
+    const struct product p = {
+        .window = window,
+        .matrices = matrices,
+        .rows = shape_rows(node->shape) / matrices,
+        .O = shape_dim(node->shape, -1),
+        .I = shape_dim(node->input[1]->shape, -1),
+        .weights = node->input[1]->dtype,
+        .act = epilogue ? node->as.gemm.act : UNARY_NONE,
+    };
+    struct vk_dispatch *d = add_product(caps, job, &p);
     vk_write(d, VK_OUT);
     vk_read(d, VK_IN);
     vk_read(d, VK_IN + 1);
-    vk_read(d, bias ? VK_IN + 2 : VK_IN);
-    vk_read(d, residual ? VK_IN + 3 : VK_IN);
-    const int64_t pushes[] = {rows,         v.tall,          v.wide,         O,        v.H,   v.W,
-                              I / 4,        v.kernel_height, v.kernel_width, v.stride, v.top, v.left,
-                              pixel_groups, matrices,        O * I / 4};
-    for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
-    vk_push(d, bias != NULL);
-    vk_push(d, residual != NULL);
-    vk_push(d, residual ? rows / shape_rows(residual->shape) : 1);
-    vk_groups(caps, d, matrices * pixel_groups * ((O + lanes * CHANNELS - 1) / (lanes * CHANNELS)));
-    d->subgroup = caps->subgroup;
-    d->loops = (uint64_t)(v.kernel_height * (1 + v.kernel_width * (1 + I / 4)) + PIXELS * (1 + CHANNELS));
+    vk_read_or(d, node, epilogue ? 2 : 0, VK_IN);
+    vk_read_or(d, node, epilogue ? 3 : 0, VK_IN);
+    vk_push(d, epilogue && node->input[2]);
+    vk_push(d, epilogue && node->input[3]);
+    vk_push(d, epilogue ? rows_each(node) : 1);
 }
 
 static void conv2d(const struct vk_caps *caps, const struct node *node, struct vk_job *job)
@@ -92,11 +131,11 @@ static void conv2d_transpose(const struct vk_caps *caps, const struct node *node
     const int64_t *y = node->shape.dim, *x = node->input[0]->shape.dim, *w = node->input[1]->shape.dim;
     const struct conv conv = node->as.gemm.conv;
     const int64_t stride = conv.stride, tall = (y[1] + stride - 1) / stride, wide = (y[2] + stride - 1) / stride;
-    const int64_t lanes = caps->subgroup, pixel_groups = (y[0] * tall * wide + PIXELS - 1) / PIXELS;
-    const int64_t channel_groups = (y[3] / 4 + lanes - 1) / lanes;
+    const int64_t pixels = y[0] * tall * wide, at_once = pixels_at_once(pixels), lanes = caps->subgroup;
+    const int64_t pixel_groups = divide_up(pixels, at_once), channel_groups = divide_up(y[3] / 4, lanes);
     struct vk_dispatch *d = vk_dispatch_add(job, "conv2d_transpose_subgroup");
     vk_spec(d, caps->subgroup);
-    vk_spec(d, PIXELS);
+    vk_spec(d, (uint32_t)at_once);
     vk_spec(d, node->input[1]->dtype);
     vk_write(d, VK_OUT);
     vk_read(d, VK_IN);
@@ -108,12 +147,12 @@ static void conv2d_transpose(const struct vk_caps *caps, const struct node *node
     vk_push(d, node->input[2] != NULL);
     vk_groups(caps, d, pixel_groups * channel_groups * stride * stride);
     d->subgroup = caps->subgroup;
-    d->loops = (uint64_t)(w[1] * (1 + w[2] * (1 + x[3] / 4)) + PIXELS * (1 + CHANNELS));
+    d->loops = (uint64_t)(w[1] * (1 + w[2] * (1 + x[3] / 4)) + at_once);
 }
 
 /* ---- outer products ---- */
 
-enum { ROWS = 16, MOST_TERMS = 32768, WEIGHT_TERMS = 4096 };
+enum { MOST_TERMS = 32768, WEIGHT_TERMS = 4096 };
 
 struct outer {
     int64_t matrices, M, N, K, most;
@@ -124,12 +163,12 @@ struct outer {
 static struct vk_dispatch *build_outer(const struct vk_caps *caps, const struct node *node, struct vk_job *job,
                                        const struct outer *o)
 {
-    const int64_t lanes = caps->subgroup, parts = (o->K + o->most - 1) / o->most;
-    const int64_t row_groups = (o->M + ROWS - 1) / ROWS, column_groups = (o->N / 4 + lanes - 1) / lanes;
+    const int64_t at_once = pixels_at_once(o->M), parts = divide_up(o->K, o->most);
+    const int64_t row_groups = divide_up(o->M, at_once), column_groups = divide_up(o->N / 4, caps->subgroup);
     const bool gradient = node->op == OP_CONV2D_WEIGHT;
     struct vk_dispatch *d = vk_dispatch_add(job, "outer_subgroup");
     vk_spec(d, caps->subgroup);
-    vk_spec(d, ROWS);
+    vk_spec(d, (uint32_t)at_once);
     vk_spec(d, gradient);
     vk_groups(caps, d, o->matrices * row_groups * column_groups);
     vk_parts_bind(job, d, node, parts);
@@ -140,7 +179,7 @@ static struct vk_dispatch *build_outer(const struct vk_caps *caps, const struct 
         o->b_matrix / 4,          o->y_matrix, o->y_m,   row_groups, column_groups, o->matrices};
     for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
     d->subgroup = caps->subgroup;
-    d->loops = (uint64_t)((o->K < o->most ? o->K : o->most) + ROWS);
+    d->loops = (uint64_t)((o->K < o->most ? o->K : o->most) + at_once);
     return d;
 }
 
@@ -167,7 +206,7 @@ static void matmul_outer(const struct vk_caps *caps, const struct node *node, st
                             .y_m = N};
     struct vk_dispatch *d = build_outer(caps, node, job, &o);
     for (int i = 0; i < 8; i++) vk_push(d, 1); /* there is no window */
-    vk_parts_add(caps, node, job, (K + MOST_TERMS - 1) / MOST_TERMS);
+    vk_parts_add(caps, node, job, divide_up(K, MOST_TERMS));
 }
 
 static bool fits_weight(const struct vk_caps *caps, const struct node *node)
@@ -192,7 +231,7 @@ static void conv2d_weight(const struct vk_caps *caps, const struct node *node, s
     struct vk_dispatch *d = build_outer(caps, node, job, &o);
     const int64_t pushes[] = {x[1], x[2], dy[1], dy[2], w[2], conv.stride, conv.pad.top, conv.pad.left};
     for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
-    vk_parts_add(caps, node, job, (pixels + WEIGHT_TERMS - 1) / WEIGHT_TERMS);
+    vk_parts_add(caps, node, job, divide_up(pixels, WEIGHT_TERMS));
 }
 
 /* ---- attention ---- */
@@ -205,9 +244,10 @@ static bool fits_attention(const struct vk_caps *caps, const struct node *node)
 static void attention(const struct vk_caps *caps, const struct node *node, struct vk_job *job)
 {
     const int64_t heads = node->as.attention.heads, T = node->shape.dim[1], S = node->input[1]->shape.dim[1];
-    const int64_t head4 = node->shape.dim[2] / heads / 4, lanes = caps->subgroup, each = (head4 + lanes - 1) / lanes;
-    const int64_t queries = each <= 2 ? 16 : each <= 5 ? 8 : 4; /* so many that their outputs stay near */
-    const int64_t query_groups = (T + queries - 1) / queries, tasks = node->shape.dim[0] * heads * query_groups;
+    const int64_t head4 = node->shape.dim[2] / heads / 4, lanes = caps->subgroup, each = divide_up(head4, lanes);
+    const int64_t most = each <= 2 ? 32 : each <= 5 ? 16 : 8; /* so many that their outputs stay near */
+    const int64_t queries = T <= most / 2 ? most / 2 : most;
+    const int64_t query_groups = divide_up(T, queries), tasks = node->shape.dim[0] * heads * query_groups;
     struct vk_dispatch *d = vk_dispatch_add(job, "attention_subgroup");
     vk_spec(d, caps->subgroup);
     vk_spec(d, (uint32_t)queries);
@@ -220,7 +260,7 @@ static void attention(const struct vk_caps *caps, const struct node *node, struc
     vk_push_float(d, node->as.attention.scale);
     vk_groups(caps, d, tasks);
     d->subgroup = caps->subgroup;
-    d->loops = (uint64_t)((S + 4 * lanes - 1) / (4 * lanes) * (1 + head4 + lanes));
+    d->loops = (uint64_t)(divide_up(S, 4 * lanes) * (1 + head4 + lanes));
 }
 
 static const struct vk_kernel kernels[] = {
