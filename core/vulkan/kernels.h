@@ -18,7 +18,7 @@
 #include "core/tensor/graph.h"
 #include "core/vulkan/device.h"
 
-enum { VK_MAX_BINDINGS = 8, VK_MAX_SPECS = 24, VK_MAX_PUSHES = 32, VK_MAX_DISPATCHES = 16 };
+enum { VK_MAX_BINDINGS = 8, VK_MAX_SPECS = 24, VK_MAX_PUSHES = 32, VK_MAX_DISPATCHES = 64 };
 
 /* VK_IN + i is the node's input i. */
 enum vk_operand { VK_IN, VK_OUT = NODE_MAX_INPUTS, VK_WORK, VK_CHECK };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Products for devices whose loads are dear and whose lanes are cheap, that is, for Mesa's software device: one
- * subgroup a workgroup, values passed round by shuffles (conv2d_subgroup.comp, outer_subgroup.comp).
+ * subgroup a workgroup, values passed round by shuffles (conv2d_subgroup.comp, outer_subgroup.comp); large convolutions
+ * of 3x3 by a quarter of the multiplications (winograd.glsl).
  */
 #include "core/vulkan/kernels.h"
 
@@ -117,6 +118,130 @@ static void matmul_inner(const struct vk_caps *caps, const struct node *node, st
 {
     const int64_t M = shape_dim(node->shape, -2);
     build(caps, node, job, (struct window){1, M, 1, M, 1, 1, 1, 0, 0}, shape_rows(node->shape) / M);
+}
+
+/* ---- 3x3 convolutions of stride 1 (winograd.glsl) ---- */
+
+enum {
+    PLANES = 36,
+    SIDE = 4,               /* a square has SIDE x SIDE results */
+    FEWEST_PIXELS = 576,    /* of a picture; below, transforming the filters costs more than is saved */
+    FEWEST_CHANNELS = 32,   /* in and out; below, it is the pixels and results */
+    SQUARE_BYTES = 1 << 22, /* about what squares take at a time, which is as fast with any size that was tried */
+    MOST_CHUNKS = (VK_MAX_DISPATCHES - 1) / 3,
+};
+
+/* U, V and M of winograd.glsl lie in the scratch one after the other; the latter two for some squares at a time, of the
+ * squares of all pictures. */
+struct winograd {
+    int64_t wide, of_picture, all; /* squares */
+    int64_t chunk;                 /* squares at a time */
+    size_t u_bytes, v, m;          /* where V and M begin; U begins at 0 */
+};
+
+static size_t plane_bytes(int64_t rows, int64_t channels)
+{
+    return (size_t)(PLANES * rows * channels) * sizeof(float);
+}
+
+static size_t align(size_t offset)
+{
+    return (offset + 63) / 64 * 64;
+}
+
+/* It has not been tried on a GPU, where U, V and M would be 36 / 16 of a convolution's traffic or more. */
+static bool fits_winograd(const struct vk_caps *caps, const struct node *node)
+{
+    const int64_t *y = node->shape.dim, *w = node->input[1]->shape.dim;
+    return fits(caps, node) && node->as.gemm.conv.stride == 1 && w[1] == 3 && w[2] == 3 && w[0] % 4 == 0 &&
+           w[0] >= FEWEST_CHANNELS && w[3] >= FEWEST_CHANNELS && y[1] >= SIDE && y[2] >= SIDE &&
+           y[1] * y[2] >= FEWEST_PIXELS && plane_bytes(w[0], w[3]) <= caps->storage_range;
+}
+
+static void winograd_weights(const struct vk_caps *caps, const struct node *node, struct vk_job *job,
+                             const struct winograd *g)
+{
+    const int64_t *w = node->input[1]->shape.dim;
+    struct vk_dispatch *d = vk_dispatch_add(job, "winograd_weights");
+    vk_spec(d, node->input[1]->dtype);
+    vk_work(d, 0, g->u_bytes, true);
+    vk_read(d, VK_IN + 1);
+    vk_push(d, w[0]);
+    vk_push(d, w[3] / 4);
+    vk_linear(caps, d, w[0] * w[3] / 4);
+}
+
+static void winograd_input(const struct vk_caps *caps, const struct node *node, struct vk_job *job,
+                           const struct winograd *g, int64_t first, int64_t squares)
+{
+    const int64_t *x = node->input[0]->shape.dim;
+    const struct padding pad = node->as.gemm.conv.pad;
+    struct vk_dispatch *d = vk_dispatch_add(job, "winograd_input");
+    vk_work(d, g->v, plane_bytes(squares, x[3]), true);
+    vk_read(d, VK_IN);
+    const int64_t pushes[] = {first, squares, x[3] / 4, x[1], x[2], g->wide, g->of_picture, pad.top, pad.left};
+    for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
+    vk_linear(caps, d, squares * x[3] / 4);
+}
+
+static void winograd_product(const struct vk_caps *caps, const struct node *node, struct vk_job *job,
+                             const struct winograd *g, int64_t squares)
+{
+    const struct product p = {
+        .window = {1, squares, 1, squares, 1, 1, 1, 0, 0},
+        .matrices = PLANES,
+        .rows = squares,
+        .O = node->shape.dim[3],
+        .I = node->input[0]->shape.dim[3],
+        .weights = DTYPE_F32,
+        .act = UNARY_NONE,
+    };
+    struct vk_dispatch *d = add_product(caps, job, &p);
+    vk_work(d, g->m, plane_bytes(squares, p.O), true);
+    vk_work(d, g->v, plane_bytes(squares, p.I), false);
+    vk_work(d, 0, g->u_bytes, false);
+    for (int i = 0; i < 2; i++) vk_read(d, VK_IN);
+    for (int i = 0; i < 2; i++) vk_push(d, 0);
+    vk_push(d, 1);
+}
+
+static void winograd_output(const struct vk_caps *caps, const struct node *node, struct vk_job *job,
+                            const struct winograd *g, int64_t first, int64_t squares)
+{
+    const int64_t *y = node->shape.dim;
+    struct vk_dispatch *d = vk_dispatch_add(job, "winograd_output");
+    vk_spec(d, (uint32_t)node->as.gemm.act);
+    vk_write(d, VK_OUT);
+    vk_work(d, g->m, plane_bytes(squares, y[3]), false);
+    for (int i = 2; i < 4; i++) vk_read_or(d, node, i, VK_IN);
+    const int64_t pushes[] = {first, squares, y[3] / 4, y[1], y[2], g->wide, g->of_picture};
+    for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
+    for (int i = 2; i < 4; i++) vk_push(d, node->input[i] != NULL);
+    vk_push(d, rows_each(node));
+    vk_linear(caps, d, squares * y[3] / 4);
+}
+
+/* The filters are transformed in every run, as they may change between two. */
+static void winograd(const struct vk_caps *caps, const struct node *node, struct vk_job *job)
+{
+    const int64_t *y = node->shape.dim, I = node->input[0]->shape.dim[3];
+    struct winograd g = {.wide = divide_up(y[2], SIDE), .u_bytes = plane_bytes(y[3], I)};
+    g.of_picture = divide_up(y[1], SIDE) * g.wide;
+    g.all = y[0] * g.of_picture;
+    int64_t chunks = (int64_t)(plane_bytes(g.all, I + y[3]) / SQUARE_BYTES) + 1;
+    if (chunks > MOST_CHUNKS) chunks = MOST_CHUNKS;
+    const int64_t step = pixels_at_once(g.all), chunk = divide_up(divide_up(g.all, chunks), step) * step;
+    g.chunk = chunk < g.all ? chunk : g.all;
+    g.v = align(g.u_bytes);
+    g.m = align(g.v + plane_bytes(g.chunk, I));
+    job->work = g.m + plane_bytes(g.chunk, y[3]);
+    winograd_weights(caps, node, job, &g);
+    for (int64_t first = 0; first < g.all; first += g.chunk) {
+        const int64_t squares = first + g.chunk < g.all ? g.chunk : g.all - first;
+        winograd_input(caps, node, job, &g, first, squares);
+        winograd_product(caps, node, job, &g, squares);
+        winograd_output(caps, node, job, &g, first, squares);
+    }
 }
 
 /* ---- the transpose of a convolution ---- */
@@ -264,6 +389,7 @@ static void attention(const struct vk_caps *caps, const struct node *node, struc
 }
 
 static const struct vk_kernel kernels[] = {
+    {"conv2d_winograd", OP_CONV2D, fits_winograd, winograd},
     {"conv2d", OP_CONV2D, fits, conv2d},
     {"linear", OP_LINEAR, fits, linear},
     {"matmul_inner", OP_MATMUL, fits_inner, matmul_inner},
