@@ -28,8 +28,9 @@ struct unet_config {
     int depth[UNET_MAX_LEVELS]; /* transformer blocks after each of its residual blocks; 0: no attention */
     int middle_depth;
 
-    /* Not in any tensor, so set by rule: SD 1.x has 8 heads; models with linear projections, as SD 2.x, have heads of
-     * 64; groups are 32. A caller who knows better writes over them. One of heads and head_size is 0. */
+    /* Not in any tensor, so set by rule where no diffusers folder says it: SD 1.x has 8 heads; models with linear
+     * projections, as SD 2.x, have heads of 64; groups are 32. A caller who knows better writes over them. One of heads
+     * and head_size is 0. */
     int heads, head_size;
     int groups;
 };

@@ -4,7 +4,7 @@
  * the tensors really fit together is found when they are bound to the graph.
  */
 #include "diffusion/detect.h"
-#include "diffusion/unet.h"
+#include "diffusion/folder_config.h"
 
 #include <stdio.h>
 
@@ -122,6 +122,7 @@ enum status unet_config_detect(struct unet_config *config, const struct checkpoi
         c.head_size = 64;
     else
         c.heads = 8;
-    *config = c;
-    return STATUS_OK;
+    status = folder_config_unet(&c, checkpoint, err);
+    if (status == STATUS_OK) *config = c;
+    return status;
 }

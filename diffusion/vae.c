@@ -10,6 +10,7 @@
 
 #include "core/nn/layers.h"
 #include "diffusion/detect.h"
+#include "diffusion/folder_config.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ bool vae_present(const struct checkpoint *checkpoint)
 
 enum status vae_config_detect(struct vae_config *config, const struct checkpoint *checkpoint, struct error *err)
 {
-    struct vae_config c = {.groups = 32};
+    struct vae_config c = {.groups = 32, .scale = 0.18215};
     *config = c;
     c.encoder = detect_find(checkpoint, VAE "encoder.conv_in.weight") != NULL;
     c.quant = detect_find(checkpoint, VAE "quant_conv.weight") != NULL;
@@ -68,6 +69,7 @@ enum status vae_config_detect(struct vae_config *config, const struct checkpoint
         if (status == STATUS_OK) status = read_level(&c, checkpoint, err);
     } while (status == STATUS_OK && c.levels < VAE_MAX_LEVELS &&
              detect_find(checkpoint, VAE "decoder.up.%d.block.0.conv1.weight", c.levels) != NULL);
+    if (status == STATUS_OK) status = folder_config_vae(&c, checkpoint, err);
     if (status == STATUS_OK) *config = c;
     return status;
 }
@@ -76,7 +78,7 @@ struct vae_config vae_of_pixels(int patch)
 {
     const int channels = PICTURE_CHANNELS * patch * patch;
     return (struct vae_config){
-        .latent_channels = channels, .z_channels = channels, .encoder = true, .groups = 1, .patch = patch};
+        .latent_channels = channels, .z_channels = channels, .encoder = true, .groups = 1, .scale = 1, .patch = patch};
 }
 
 int vae_factor(const struct vae_config *config)

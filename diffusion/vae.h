@@ -7,7 +7,7 @@
  *     struct node *moments = vae_encode(&graph, &config, image);      [B, H, W, 3] in -1..1 -> [B, h, w, 2 latent]
  *     struct node *picture = vae_decode(&graph, &config, latent);     [B, h, w, latent] -> [B, H, W, 3]
  *
- * The U-Net's latents are this model's times a scale (SD: 0.18215), which is not applied here.
+ * The U-Net's latents are this model's times config.scale, which is not applied here.
  */
 #ifndef DIFFUSION_VAE_H
 #define DIFFUSION_VAE_H
@@ -25,7 +25,9 @@ struct vae_config {
     int width[VAE_MAX_LEVELS]; /* channels, from the level of the picture's own size down */
     bool encoder;              /* the file may hold the decoder alone */
     bool quant, post_quant;    /* the 1x1 convolutions before and after the latent are there */
-    int groups;                /* of norms: 32; in no tensor, so a caller who knows better writes over it */
+    int groups;                /* of norms: 32 where no diffusers folder says it; in no tensor, so a caller who knows
+                                  better writes over it, as over */
+    double scale;              /* of the U-Net's latents: they are this model's times it; 0.18215 */
     int patch;                 /* above 0: there is no network, a latent pixel is a square of so many pixels a side */
 };
 

@@ -4,6 +4,7 @@
 
 #include "core/io/quote.h"
 #include "core/tensor/exec.h"
+#include "diffusion/folder_config.h"
 #include "pipeline/api.h"
 #include "pipeline/devices.h"
 #include "pipeline/gan_model.h"
@@ -186,11 +187,13 @@ static enum status make_schedule(struct limn_model *model, const char *predictio
 {
     struct recognition *r = &model->recognised;
     struct schedule_options options = SCHEDULE_STABLE_DIFFUSION;
-    model->latent_scale = 0.18215;
+    model->latent_scale = model->vae.scale;
     if (r->kind == MODEL_PACK) {
         options = model->pack.schedule;
         model->latent_scale = model->pack.latent_scale;
     } else {
+        const enum status status = folder_config_schedule(&options, model->checkpoint, err);
+        if (status != STATUS_OK) return status;
         options.prediction = r->prediction;
         options.zero_snr = r->zero_snr;
     }
@@ -217,7 +220,9 @@ static enum status load_network(struct limn_model *model, struct stage *stage, c
         status = params_load(model->params, &stage->graph, checkpoint, &why);
     stage_close(stage);
     if (status == STATUS_OK) return STATUS_OK;
-    return fail(err, status, "%s: %s", checkpoint == model->checkpoint ? model->path : model->vae_path, why.text);
+    /* A graph that cannot be built is an argument's fault elsewhere; here it is the file's. */
+    return fail(err, status == STATUS_ARGUMENT ? STATUS_FORMAT : status, "%s: %s",
+                checkpoint == model->checkpoint ? model->path : model->vae_path, why.text);
 }
 
 /* A missing or broken tensor is found now and not after a minute of painting. The encoder waits until it is needed. */

@@ -306,7 +306,6 @@ static enum status use_pixels(struct training *t, struct diffusion *d, struct er
 static enum status use_vae(struct training *t, struct diffusion *d, struct error *err)
 {
     enum status status = STATUS_OK;
-    d->latent_scale = 0.18215;
     d->vae_from = t->init;
     if (t->settings.vae) {
         status = checkpoint_open(&d->vae_file, t->settings.vae, err);
@@ -314,6 +313,7 @@ static enum status use_vae(struct training *t, struct diffusion *d, struct error
         d->vae_from = d->vae_file;
     }
     if (status == STATUS_OK) status = vae_config_detect(&d->vae, d->vae_from, err);
+    d->latent_scale = d->vae.scale;
     if (status != STATUS_OK || !pack_present(d->vae_from)) return status;
     status = pack_read(&d->vae_pack, d->vae_from, err);
     if (d->vae_pack.vae_groups) d->vae.groups = d->vae_pack.vae_groups;

@@ -41,7 +41,8 @@ static const struct kind {
       .encoder = true,
       .quant = true,
       .post_quant = true,
-      .groups = 32},
+      .groups = 32,
+      .scale = 0.18215},
      32},
     {"vae-pack",
      {.latent_channels = 8,
@@ -52,7 +53,8 @@ static const struct kind {
       .encoder = true,
       .quant = true,
       .post_quant = true,
-      .groups = 32},
+      .groups = 32,
+      .scale = 0.18215},
      16},
 };
 
