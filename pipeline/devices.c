@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L /* access */
 #include "pipeline/devices.h"
 
 #include "pipeline/api.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -58,13 +60,23 @@ bool device_may_fall_back(const struct backend *backend, enum status status)
     return status == STATUS_DEVICE || status == STATUS_NO_MEMORY || too_much;
 }
 
-/* A machine without a GPU is nothing to talk about; one whose GPU cannot be used is. */
+/* Where programs reach a GPU in Linux: DRM's first render node, NVIDIA's own, and that of Windows' subsystem. */
+static bool kernel_shows_gpu(void)
+{
+    static const char *const nodes[] = {"/dev/dri/renderD128", "/dev/nvidiactl", "/dev/dxg"};
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
+        if (access(nodes[i], F_OK) == 0) return true;
+    return false;
+}
+
+/* A machine without a GPU is nothing to talk about, whether it lacks the drivers too or not; one whose GPU cannot be
+ * used is. */
 static bool has_no_gpu(void)
 {
     struct backend_device list[BACKEND_MOST_DEVICES];
     struct error err = {0};
     int count = 0;
-    if (backend_devices(list, &count, &err) != STATUS_OK) return false;
+    if (backend_devices(list, &count, &err) != STATUS_OK) return !kernel_shows_gpu();
     for (int i = 0; i < count; i++)
         if (!list[i].software) return false;
     return true;

@@ -93,6 +93,14 @@ static enum status decode_image(const struct job *job, const float *latent, stru
     return status;
 }
 
+/* Said once nothing is left that would refuse the request. */
+static void note_unknown_prompt(const struct limn_model *model, const struct limn_request *request)
+{
+    if (!request->prompt[0] || !model->pack.name || !model->text || pack_knows(&model->pack, request->prompt)) return;
+    watch_note(request->watch, "the %s pack does not know \"%s\"; limn info lists what it knows", model->pack.name,
+               quote(request->prompt).text);
+}
+
 static enum status paint_image(const struct job *job, struct image *out, struct error *err)
 {
     const size_t values = (size_t)job->latent.height * (size_t)job->latent.width * (size_t)job->latent.channels;
@@ -105,6 +113,7 @@ static enum status paint_image(const struct job *job, struct image *out, struct 
     if (status == STATUS_OK) status = encode_text(job, &states, err);
     if (status == STATUS_OK) status = watch_check(job->request.watch, err);
     if (status == STATUS_OK) status = source_init(&source, job, err);
+    if (status == STATUS_OK) note_unknown_prompt(job->model, &job->request);
     if (status == STATUS_OK) status = source_draw(&source, &rng, err);
     if (status == STATUS_OK) status = make_latent(job, &states, &source, &rng, latent, err);
     if (status == STATUS_OK) status = decode_image(job, latent, &painted, err);
@@ -139,13 +148,6 @@ static enum status describe(struct limn_model *model, const struct limn_request 
     return infotext_create(parameters, &infotext, err);
 }
 
-static void note_unknown_prompt(const struct limn_model *model, const struct limn_request *request)
-{
-    if (!request->prompt[0] || !model->pack.name || !model->text || pack_knows(&model->pack, request->prompt)) return;
-    watch_note(request->watch, "the %s pack does not know \"%s\"; limn info lists what it knows", model->pack.name,
-               quote(request->prompt).text);
-}
-
 static enum status paint_by_diffusion(struct limn_model *model, const struct limn_request *request,
                                       struct limn_picture *picture, struct image *image, struct error *err)
 {
@@ -153,7 +155,6 @@ static enum status paint_by_diffusion(struct limn_model *model, const struct lim
     struct job job;
     enum status status = job_init(&job, model, request, err);
     if (status != STATUS_OK) return status;
-    note_unknown_prompt(model, &job.request);
     status = paint_image(&job, image, err);
     picture->seconds = api_clock() - start;
     if (status != STATUS_OK) return status;

@@ -76,9 +76,9 @@ static enum status read_size(struct limn_recipe *recipe, struct error *err)
     if (!text) return STATUS_OK;
     int width = 0, height = 0, used = 0;
     const bool plain = strspn(text, "0123456789x") == strlen(text) && strlen(text) < 16;
-    if (!plain || sscanf(text, "%5dx%5d%n", &width, &height, &used) != 2 || text[used])
-        return fail(err, STATUS_FORMAT, "the picture's parameters say 'Size: %.40s', but it must be WIDTHxHEIGHT",
-                    text);
+    if (!plain || sscanf(text, "%5dx%5d%n", &width, &height, &used) != 2 || text[used] || width < 1 || height < 1)
+        return fail(err, STATUS_FORMAT,
+                    "the picture's parameters say 'Size: %.40s', but it must be WIDTHxHEIGHT, both above 0", text);
     recipe->request.width = width;
     recipe->request.height = height;
     return STATUS_OK;

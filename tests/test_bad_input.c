@@ -3,6 +3,7 @@
  * What people and their files get wrong, given to the built program: one sentence on standard error, exit status 2 for
  * usage and 1 for failure, nothing on standard output, nothing left in the folder.
  */
+#define _GNU_SOURCE /* memmem */
 #include "core/base/memory.h"
 #include "core/io/image.h"
 #include "include/limn.h"
@@ -139,6 +140,7 @@ static const struct {
     {"generate x -m unet.safetensors", 1, "a U-Net only; needs a text encoder and a VAE"},
     {"generate x -m vae.safetensors", 1, "a VAE only; needs a text encoder and a U-Net"},
     {"generate x -m bad-pack.safetensors", 1, "'steps' must be a whole number"},
+    {"generate x -m heads.safetensors", 1, "heads.safetensors: attention: 7 heads do not divide a width of 32"},
     {"generate x -m no-pickle.ckpt", 1, "no-pickle.ckpt"},
     {"generate x -m evil.ckpt", 1, "system"},
     {"generate x -m cut.ckpt", 1, "cut.ckpt"},
@@ -162,7 +164,12 @@ static const struct {
     {"generate --from photo.png M", 1, "does not say how it was made"},
     {"generate --from missing.png M", 1, "missing.png"},
     {"generate --from bad-text.png M", 1, "'CFG scale: many'"},
+    {"generate --from no-size.png M", 1, "'Size: 0x64', but it must be WIDTHxHEIGHT, both above 0"},
     {"generate --from varied.png M", 2, "limn vary"},
+    /* an error is one sentence, whatever there is to note besides */
+    {"generate unheard-of M --max-memory 2M", 1, "MiB"},
+    {"generate (unheard-of:99999999) M", 2, "weight"},
+    {"edit photo.png unheard-of --mask black.png M", 2, "nothing to repaint"},
 };
 
 static char folder[64];
@@ -238,6 +245,12 @@ static void write_safetensors(void)
     memcpy(bytes + size - 4, "\0\0\xc0\x7f", 4);
     write_file("nan.safetensors", bytes, size);
     memory_free(bytes);
+    bytes = read_file("pack.safetensors", &size);
+    char *heads = memmem(bytes, size, "heads\\\": 4", 10);
+    assert_non_null(heads);
+    heads[9] = '7';
+    write_file("heads.safetensors", bytes, size);
+    memory_free(bytes);
 }
 
 /* A zip file with one stored entry. */
@@ -286,6 +299,7 @@ static void write_pictures(void)
     write_picture("mask.png", NULL, 255);
     write_picture("black.png", NULL, 0);
     write_picture("bad-text.png", "x\nCFG scale: many, Sampler: Euler, Seed: 7", -1);
+    write_picture("no-size.png", "x\nSteps: 2, Sampler: Euler, Size: 0x64, Seed: 7", -1);
     write_picture("varied.png", "x\nSteps: 2, Sampler: Euler, Denoising strength: 0.5, Version: limn 0.1.0", -1);
     cut_file("photo.png", "cut.png", 0.6);
     cut_file("photo.jpg", "cut.jpg", 0.6);

@@ -445,6 +445,25 @@ static void test_help(void **state)
     outcome_clear(&o);
 }
 
+/* A fresh machine has neither a GPU nor drivers of one; that is no news. Nobody's driver lies at '/nowhere'. */
+static void test_no_driver(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"}; /* of newer and older loaders */
+    if (access("/dev/dri/renderD128", F_OK) == 0 || access("/dev/nvidiactl", F_OK) == 0 ||
+        access("/dev/dxg", F_OK) == 0)
+        skip();
+    for (int i = 0; i < 2; i++) setenv(names[i], "/nowhere", 1);
+    struct outcome o = run("generate apple" MODEL "--device auto");
+    assert_string_equal(o.err, "");
+    outcome_clear(&o);
+    o = command_run(folder, "generate apple" MODEL "--device vulkan", NULL);
+    assert_int_equal(o.status, 1);
+    assert_int_equal(strncmp(o.err, "limn: this ", 11), 0);
+    outcome_clear(&o);
+    for (int i = 0; i < 2; i++) unsetenv(names[i]);
+}
+
 /* ---- stopping ---- */
 
 /* Ctrl-C after the first of very many pictures: it ends soon, with 130, and what was finished is whole. */
@@ -485,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_help),
+        cmocka_unit_test_teardown(test_no_driver, empty),
         cmocka_unit_test(test_interrupt),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
