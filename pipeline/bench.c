@@ -176,7 +176,7 @@ static enum status write_zeros(struct exec *exec, const struct graph *g, struct 
     for (int i = 0; i < g->count && status == STATUS_OK; i++) {
         const struct node *node = g->nodes[i];
         if (node->op != OP_INPUT) continue;
-        const size_t bytes = (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+        const size_t bytes = dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
         void *zeros = memory_alloc(bytes);
         status = zeros ? exec_write(exec, node->name, zeros, err) : fail_no_memory(err, "an input", bytes);
         memory_free(zeros);

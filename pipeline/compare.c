@@ -265,7 +265,7 @@ static enum status find_hash(struct limn_model *model, const char **hash, struct
         const struct tensor *t = checkpoint_at(model->checkpoint, i);
         sha256_hex(t->name, strlen(t->name), false, all + strlen(all));
         sha256_hex(all, strlen(all), false, hex);
-        sha256_hex(t->data, (size_t)t->count * dtype_bytes(t->dtype), false, all);
+        sha256_hex(t->data, dtype_bytes(t->dtype, (size_t)t->count), false, all);
         snprintf(all + strlen(all), SHA256_HEX_BYTES, "%s", hex);
         sha256_hex(all, strlen(all), false, hex);
         snprintf(all, sizeof all, "%s", hex);

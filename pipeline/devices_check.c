@@ -21,8 +21,8 @@ struct size {
 };
 
 static const struct size sizes[] = {
-    {3, 5, 6, 10, DTYPE_F32},    {8, 8, 32, 64, DTYPE_F16},   {9, 7, 36, 20, DTYPE_BF16},
-    {16, 16, 64, 64, DTYPE_F32}, {17, 15, 66, 34, DTYPE_F16}, {32, 32, 128, 128, DTYPE_F16},
+    {3, 5, 6, 10, DTYPE_F32},    {8, 8, 32, 64, DTYPE_F16},     {9, 7, 36, 20, DTYPE_BF16}, {16, 16, 64, 64, DTYPE_F32},
+    {17, 15, 66, 34, DTYPE_F16}, {32, 32, 128, 128, DTYPE_F16}, {8, 9, 64, 32, DTYPE_Q8_0}, {7, 16, 32, 96, DTYPE_Q4_0},
 };
 
 enum { SIZES = sizeof sizes / sizeof sizes[0], BATCH = 2 };
@@ -279,7 +279,7 @@ static void fill(void *to, const struct node *node, float *scratch)
 static enum status bind_weight(struct trial *t, struct node *node, const void *values, struct error *err)
 {
     struct weight *w = &t->weights[t->weight_count++];
-    const size_t bytes = (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+    const size_t bytes = dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
     *w = (struct weight){.name = node->name, .dtype = node->dtype, .shape = node->shape};
     w->buffer = t->backend->f->alloc(t->backend, bytes, err);
     node->as.param.weight = w;

@@ -66,7 +66,7 @@ static void count_tensors(struct limn_info *info, const struct checkpoint *c, co
     struct limn_dtype_count all[DTYPE_COUNT] = {0};
     for (int i = 0; i < checkpoint_count(c); i++) {
         const struct tensor *t = checkpoint_at(c, i);
-        const uint64_t bytes = (uint64_t)t->count * dtype_bytes(t->dtype);
+        const uint64_t bytes = dtype_bytes(t->dtype, (size_t)t->count);
         info->tensors++;
         info->parameters += (uint64_t)t->count;
         all[t->dtype].tensors++;

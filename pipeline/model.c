@@ -251,8 +251,8 @@ static enum status check_memory(const struct limn_model *model, struct error *er
     uint64_t least = 0;
     for (int i = 0; i < checkpoint_count(model->checkpoint); i++) {
         const struct tensor *t = checkpoint_at(model->checkpoint, i);
-        const size_t bytes = dtype_bytes(t->dtype);
-        if (strncmp(t->name, "model.diffusion_model.", 22) == 0) least += (uint64_t)t->count * (bytes < 4 ? bytes : 4);
+        const uint64_t bytes = dtype_bytes(t->dtype, (size_t)t->count), floats = (uint64_t)t->count * sizeof(float);
+        if (strncmp(t->name, "model.diffusion_model.", 22) == 0) least += bytes < floats ? bytes : floats;
     }
     if (!model->max_memory || least < model->max_memory) return STATUS_OK;
     return fail(err, STATUS_LIMIT,

@@ -258,7 +258,7 @@ static void start_statistics(const struct training *t, const struct gan_config *
             const struct tensor *found = t->init ? checkpoint_find(t->init, name) : NULL;
             for (int64_t c = 0; c < layer->norm_width; c++) values[c] = (float)k;
             if (found && found->count == layer->norm_width)
-                dtype_to_f32(values, found->data, found->dtype, (size_t)found->count);
+                dtype_to_f32(values, found->data, found->dtype, 0, (size_t)found->count);
         }
     }
 }

@@ -204,7 +204,7 @@ static void fill(void *context, int i, int64_t first, int64_t n, void *out)
 {
     const struct training_result *r = context;
     const struct result_tensor *source = &r->sources[i];
-    const size_t bytes = dtype_bytes(r->tensors[i].dtype);
+    const size_t bytes = dtype_bytes(r->tensors[i].dtype, 1);
     if (!source->pieces) {
         memcpy(out, (const char *)r->tensors[i].data + (size_t)first * bytes, (size_t)n * bytes);
         return;

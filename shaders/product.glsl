@@ -60,6 +60,9 @@ vec4 a_four(uint at)
 
 vec4 b_four(uint at)
 {
+    if (IN_BLOCKS)
+        return scale_of(b[block_byte(at) >> 2], at) *
+               four_steps(b[value_byte(at) >> 2], b[(value_byte(at) + 2) >> 2], at);
     if (DTYPE == DTYPE_F32) return b_words[at / 4];
     const uvec2 pair = b_halves[at / 4];
     if (DTYPE == DTYPE_F16) return vec4(unpackHalf2x16(pair.x), unpackHalf2x16(pair.y));

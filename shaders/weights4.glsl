@@ -5,16 +5,20 @@
 // Memory is read in words of 64 bits: Mesa's software device loads word by word and lane by lane, and takes as long for
 // 32 bits. The shader needs GL_ARB_gpu_shader_int64, and the device caps->int64.
 
-const uint DTYPE_F32 = 0, DTYPE_F16 = 1, DTYPE_BF16 = 2;
+#include "blocks.glsl"
 
 #define FLOATS4(name, place) layout(std430, binding = place) readonly buffer name##_buffer { u64vec2 name[]; }
 #define FLOAT4(name, i) four_floats(name[i])
 #define WEIGHTS4(name, place)                                                                                          \
     layout(std430, binding = place) readonly buffer name##_words_buffer { u64vec2 name##_words[]; };                   \
-    layout(std430, binding = place) readonly buffer name##_halves_buffer { uint64_t name##_halves[]; }
+    layout(std430, binding = place) readonly buffer name##_halves_buffer { uint64_t name##_halves[]; };                \
+    layout(std430, binding = place) readonly buffer name##_blocks_buffer { uint name##_blocks[]; }
 #define WEIGHT4(name, i)                                                                                               \
-    (DTYPE == DTYPE_F32 ? four_floats(name##_words[DTYPE == DTYPE_F32 ? (i) : 0])                                      \
-                        : four_halves(unpackUint2x32(name##_halves[DTYPE == DTYPE_F32 ? 0 : (i)])))
+    (IN_BLOCKS ? scale_of(name##_blocks[block_byte(4 * (i)) >> 2], 4 * (i)) *                                          \
+                     four_steps(name##_blocks[value_byte(4 * (i)) >> 2], name##_blocks[(value_byte(4 * (i)) + 2) >> 2], \
+                                4 * (i))                                                                               \
+     : DTYPE == DTYPE_F32 ? four_floats(name##_words[DTYPE == DTYPE_F32 ? (i) : 0])                                    \
+                          : four_halves(unpackUint2x32(name##_halves[DTYPE == DTYPE_F32 || IN_BLOCKS ? 0 : (i)])))
 
 vec4 four_floats(u64vec2 both)
 {

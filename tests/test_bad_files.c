@@ -27,7 +27,7 @@ static void read_as_checkpoint(const uint8_t *bytes, size_t size)
         const struct tensor *t = checkpoint_at(c, i);
         const size_t count = t->count < 1000 ? (size_t)t->count : 1000;
         float values[1000];
-        dtype_to_f32(values, t->data, t->dtype, count);
+        dtype_to_f32(values, t->data, t->dtype, 0, count);
     }
     checkpoint_close(c);
 }

@@ -207,8 +207,8 @@ static float convert_one(enum dtype dtype, const void *value)
 {
     unsigned char bytes[16];
     float out[1];
-    memcpy(bytes + 1, value, dtype_bytes(dtype));
-    dtype_to_f32(out, bytes + 1, dtype, 1);
+    memcpy(bytes + 1, value, dtype_bytes(dtype, 1));
+    dtype_to_f32(out, bytes + 1, dtype, 0, 1);
     return out[0];
 }
 
@@ -235,7 +235,7 @@ static void test_converting_arrays(void **state)
     dtype_from_f32(copy, DTYPE_F32, values, 3);
     assert_memory_equal(copy, values, sizeof copy);
     assert_string_equal(dtype_name(DTYPE_BF16), "BF16");
-    assert_int_equal(dtype_bytes(DTYPE_I64), 8);
+    assert_int_equal(dtype_bytes(DTYPE_I64, 1), 8);
 }
 
 /* ---- the pool ---- */

@@ -72,7 +72,7 @@ static void assert_values(const struct checkpoint *c, const char *name, int rank
         count *= dim[i];
     }
     assert_int_equal(t->count, count);
-    dtype_to_f32(got, t->data, t->dtype, (size_t)count);
+    dtype_to_f32(got, t->data, t->dtype, 0, (size_t)count);
     for (int64_t i = 0; i < count; i++)
         if (got[i] != want[i]) fail_msg("%s[%d]: %g instead of %g", name, (int)i, (double)got[i], (double)want[i]);
 }
@@ -189,7 +189,7 @@ static void survives_every_change(void **state)
             assert_true(status == STATUS_OK || status == STATUS_FORMAT || status == STATUS_UNSUPPORTED);
             for (int n = 0; c && n < checkpoint_count(c); n++) {
                 const struct tensor *t = checkpoint_at(c, n);
-                if (t->count <= 1024) dtype_to_f32(values, t->data, t->dtype, (size_t)t->count);
+                if (t->count <= 1024) dtype_to_f32(values, t->data, t->dtype, 0, (size_t)t->count);
             }
             checkpoint_close(c);
             bytes[at] = old;

@@ -54,7 +54,7 @@ static void draw(struct subject *s, enum dtype dtype)
         s->in[i] = values;
         if (!weight) continue;
         x->dtype = dtype;
-        s->in[i] = memory_alloc_raw((size_t)n * dtype_bytes(dtype));
+        s->in[i] = memory_alloc_raw(dtype_bytes(dtype, (size_t)n));
         assert_non_null(s->in[i]);
         dtype_from_f32(s->in[i], dtype, values, (size_t)n);
         memory_free(values);
@@ -96,28 +96,28 @@ static void check_near(const float *got, const float *want, int64_t n)
             fail_msg("element %lld is %.9g and should be near %.9g", (long long)i, (double)got[i], (double)want[i]);
 }
 
-/* Rounded to bf16, operands are exact for the bf16 products too: only the order of sums tells them from the plain. */
+/* Operands that are bf16 already are exact for the bf16 products too: only the order of sums tells them from the plain.
+ * Those round the weights themselves, of whatever type; for the plain ones it is done here. */
 static void check_bf16(const struct fixture *f, struct subject *s)
 {
     struct node *const x = s->node->input[0], *const w = s->node->input[1];
     const enum op op = s->node->op;
     if (!f->has_half || (op != OP_LINEAR && op != OP_CONV2D && op != OP_CONV2D_TRANSPOSE)) return;
-    float *values = s->in[0];
+    float *values = s->in[0], *half[2];
     for (int64_t i = 0; i < shape_count(x->shape); i++) values[i] = bf16_to_f32(f32_to_bf16(values[i]));
-    if (w->dtype != DTYPE_BF16) {
-        const size_t n = (size_t)shape_count(w->shape);
-        float *wide = memory_alloc_raw(n * sizeof *wide);
-        assert_non_null(wide);
-        dtype_to_f32(wide, s->in[1], w->dtype, n);
-        for (size_t i = 0; i < n; i++) wide[i] = bf16_to_f32(f32_to_bf16(wide[i]));
-        dtype_from_f32(s->in[1], w->dtype, wide, n);
-        memory_free(wide);
-    }
+    for (int i = 0; i < 2; i++) half[i] = run(s, &f->half[i], f->pool);
+    const size_t n = (size_t)shape_count(w->shape);
+    float *wide = memory_alloc_raw(n * sizeof *wide);
+    assert_non_null(wide);
+    dtype_to_f32(wide, s->in[1], w->dtype, 0, n);
+    for (size_t i = 0; i < n; i++) wide[i] = bf16_to_f32(f32_to_bf16(wide[i]));
+    memory_free(s->in[1]);
+    s->in[1] = wide;
+    w->dtype = DTYPE_F32;
     float *plain = run(s, &f->plain, f->pool);
     for (int i = 0; i < 2; i++) {
-        float *half = run(s, &f->half[i], f->pool);
-        check_near(half, plain, shape_count(s->node->shape));
-        memory_free(half);
+        check_near(half[i], plain, shape_count(s->node->shape));
+        memory_free(half[i]);
     }
     memory_free(plain);
 }
@@ -163,24 +163,30 @@ static void test_conv2d(void **state)
     check_conv(*state, SHAPE(2, 31, 33, 48), 200, 3, same, DTYPE_F16);
     check_conv(*state, SHAPE(1, 16, 16, 1040), 288, 3, same, DTYPE_BF16);
     check_conv(*state, SHAPE(1, 20, 20, 33), 35, 3, (struct conv){.stride = 1, .pad = {0, 2, 1, 0}}, DTYPE_F32);
+    check_conv(*state, SHAPE(2, 17, 16, 160), 200, 3, same, DTYPE_Q8_0);
+    check_conv(*state, SHAPE(1, 16, 19, 416), 40, 3, same, DTYPE_Q4_0);
     /* Direct: shared weights in several pieces, and each task's own. */
     check_conv(*state, SHAPE(1, 14, 15, 1024), 544, 3, same, DTYPE_F16);
     check_conv(*state, SHAPE(2, 8, 8, 320), 328, 3, same, DTYPE_F16);
     check_conv(*state, SHAPE(1, 32, 32, 96), 1300, 1, (struct conv){.stride = 1}, DTYPE_F16);
     check_conv(*state, SHAPE(1, 33, 32, 64), 64, 3, (struct conv){.stride = 2, .pad = {0, 0, 1, 1}}, DTYPE_F32);
     check_conv(*state, SHAPE(1, 40, 40, 128), 3, 3, same, DTYPE_F16);
+    check_conv(*state, SHAPE(1, 14, 15, 288), 544, 3, same, DTYPE_Q4_0);
+    check_conv(*state, SHAPE(2, 8, 8, 320), 328, 3, same, DTYPE_Q8_0);
 }
 
 static void test_linear(void **state)
 {
-    static const int64_t sizes[][3] = {{300, 700, 1000}, {77, 768, 640}, {1, 1280, 1280}, {1030, 40, 60}};
-    for (int i = 0; i < 4; i++) {
+    static const int64_t sizes[][3] = {{300, 700, 1000}, {77, 768, 640},   {1, 1280, 1280},
+                                       {1030, 40, 60},   {300, 544, 1000}, {77, 288, 640}};
+    static const enum dtype dtypes[] = {DTYPE_F16, DTYPE_F16, DTYPE_F16, DTYPE_F32, DTYPE_Q8_0, DTYPE_Q4_0};
+    for (int i = 0; i < 6; i++) {
         struct subject s = {0};
         struct graph *g = &s.graph;
         s.node = graph_linear(g, graph_input(g, "x", DTYPE_F32, SHAPE(2, sizes[i][0], sizes[i][1])),
                               graph_param(g, "w", PARAM_PLAIN, SHAPE(sizes[i][2], sizes[i][1])), NULL);
         s.node->as.gemm.act = i % 2 ? UNARY_GELU : UNARY_NONE;
-        check(*state, &s, i == 3 ? DTYPE_F32 : DTYPE_F16);
+        check(*state, &s, dtypes[i]);
     }
 }
 

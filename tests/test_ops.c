@@ -46,7 +46,7 @@ static float *run_node(const struct node *node, const void *const in[], const st
                        struct pool *pool, int over)
 {
     const struct cpu_slot *slot = &table->slot[node->op];
-    const size_t bytes = (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+    const size_t bytes = dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
     const size_t work_bytes = slot->work ? slot->work(node, pool_threads(pool)) : 0;
     unsigned char *out = memory_alloc_raw(bytes + GUARD_BYTES), *work = memory_alloc_raw(work_bytes + GUARD_BYTES);
     assert_non_null(out);

@@ -64,10 +64,10 @@ static const struct weight *weight_of(const struct graph *g, const char *name)
 static void read_weight(struct session *s, const struct weight *w, float *out)
 {
     unsigned char bytes[4096];
-    const size_t n = (size_t)shape_count(w->shape), size = n * dtype_bytes(w->dtype);
+    const size_t n = (size_t)shape_count(w->shape), size = dtype_bytes(w->dtype, n);
     assert_true(size <= sizeof bytes);
     assert_int_equal(s->cpu->f->download(s->cpu, bytes, w->buffer, w->offset, size, &s->err), STATUS_OK);
-    dtype_to_f32(out, bytes, w->dtype, n);
+    dtype_to_f32(out, bytes, w->dtype, 0, n);
 }
 
 /* 0, 1, 2, ... in the dtype. */
@@ -80,7 +80,7 @@ static void count_up(void *out, enum dtype dtype, int n)
         else if (dtype == DTYPE_I64)
             ((int64_t *)out)[i] = i;
         else
-            dtype_from_f32((char *)out + (size_t)i * dtype_bytes(dtype), dtype, &f, 1);
+            dtype_from_f32((char *)out + dtype_bytes(dtype, (size_t)i), dtype, &f, 1);
     }
 }
 
@@ -226,11 +226,11 @@ static void check_against_rule(struct session *s, const struct node *node)
     const int64_t turned[] = {d[0], d[3], d[1], d[2]};
     const bool conv = node->as.param.layout == PARAM_CONV;
     float *want = test_malloc(n * sizeof *want), *got = test_malloc(n * sizeof *got);
-    void *bytes = test_malloc(n * dtype_bytes(w->dtype));
+    void *bytes = test_malloc(dtype_bytes(w->dtype, n));
     weights_fill(want, node->name, w->shape.rank, conv ? turned : d, 0, (int64_t)n);
-    const size_t size = n * dtype_bytes(w->dtype);
+    const size_t size = dtype_bytes(w->dtype, n);
     assert_int_equal(s->cpu->f->download(s->cpu, bytes, w->buffer, w->offset, size, &s->err), STATUS_OK);
-    dtype_to_f32(got, bytes, w->dtype, n);
+    dtype_to_f32(got, bytes, w->dtype, 0, n);
     const size_t taps = conv ? (size_t)(d[1] * d[2]) : 1, channels = conv ? (size_t)d[3] : 1, row = taps * channels;
     for (size_t i = 0; i < n; i++) {
         const size_t at = i / row * row + i % channels * taps + i / channels % taps;
@@ -336,7 +336,7 @@ static void test_values_that_are_no_numbers(void **state)
                 if (dtypes[d] == DTYPE_F64)
                     memcpy(bytes + place * 8, &bad[i], 8);
                 else
-                    dtype_from_f32(bytes + (size_t)place * dtype_bytes(dtypes[d]), dtypes[d], &f, 1);
+                    dtype_from_f32(bytes + dtype_bytes(dtypes[d], (size_t)place), dtypes[d], &f, 1);
                 const struct tensor tensor = {.name = "w", .dtype = dtypes[d], .rank = 2, .dim = {3, 3}, .data = bytes};
                 struct session s = {.checkpoint = write_and_open(&tensor, 1)};
                 open_session(&s);

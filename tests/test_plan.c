@@ -307,7 +307,7 @@ static size_t lines(size_t bytes)
 
 static size_t bytes_of(const struct node *node)
 {
-    return (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+    return dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
 }
 
 static void mark(int *owner, size_t offset, size_t bytes, int who)

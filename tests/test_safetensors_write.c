@@ -54,7 +54,7 @@ static void what_is_written_is_read(void **state)
         assert_int_equal(t->dtype, three[i].dtype);
         assert_int_equal(t->rank, three[i].rank);
         assert_memory_equal(t->dim, three[i].dim, (size_t)t->rank * sizeof *t->dim);
-        assert_memory_equal(t->data, three[i].data, (size_t)t->count * dtype_bytes(t->dtype));
+        assert_memory_equal(t->data, three[i].data, dtype_bytes(t->dtype, (size_t)t->count));
     }
     assert_int_equal((uintptr_t)checkpoint_find(c, "층.weight")->data % 8, 0); /* the header is filled up */
     for (int i = 0; i < 2; i++) assert_string_equal(checkpoint_metadata(c, two_notes[i].key), two_notes[i].value);

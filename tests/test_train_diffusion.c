@@ -157,7 +157,7 @@ static void same_files(const char *a, const char *b)
     for (int i = 0; i < checkpoint_count(one); i++) {
         const struct tensor *t = checkpoint_at(one, i), *other = checkpoint_find(two, t->name);
         assert_non_null(other);
-        if (memcmp(t->data, other->data, (size_t)t->count * dtype_bytes(t->dtype)) != 0) fail_msg("%s", t->name);
+        if (memcmp(t->data, other->data, dtype_bytes(t->dtype, (size_t)t->count)) != 0) fail_msg("%s", t->name);
     }
     checkpoint_close(one);
     checkpoint_close(two);

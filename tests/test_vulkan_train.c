@@ -48,8 +48,8 @@ static void check_near(struct scratch *s, double allowed)
         assert_true(b && b->count == a->count);
         float *x = memory_alloc((size_t)a->count * 2 * sizeof *x), *y = x + a->count;
         assert_non_null(x);
-        dtype_to_f32(x, a->data, a->dtype, (size_t)a->count);
-        dtype_to_f32(y, b->data, b->dtype, (size_t)b->count);
+        dtype_to_f32(x, a->data, a->dtype, 0, (size_t)a->count);
+        dtype_to_f32(y, b->data, b->dtype, 0, (size_t)b->count);
         for (int64_t k = 0; k < a->count; k++) {
             assert_true(isfinite(y[k]));
             apart += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);

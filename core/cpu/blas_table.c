@@ -11,11 +11,10 @@
 /* A matrix product is cut into tasks of at most so many rows, and of fewer where that would leave one task a lot. */
 enum { MATMUL_ROWS = 256, MATMUL_FEWEST_ROWS = 32, MATMUL_WORK = 4 << 20 /* multiplications of a task */ };
 
-static void pack(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k)
+static void pack(float *to, const struct cpu_weight *w, int64_t n, int64_t k)
 {
-    const char *row = w;
-    const size_t step = (size_t)pitch * dtype_bytes(dtype);
-    for (int64_t i = 0; i < n; i++, row += step) dtype_to_f32(to + i * k, row, dtype, (size_t)k);
+    for (int64_t i = 0; i < n; i++)
+        dtype_to_f32(to + i * k, w->stored, w->dtype, (size_t)(w->first + i * w->pitch), (size_t)k);
 }
 
 static void multiply(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m, int64_t n,

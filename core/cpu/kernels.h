@@ -12,7 +12,8 @@
  *
  * `out` overlaps no input, except that it may be exactly the bytes of an input that plan_overwrites
  * (core/tensor/plan.h) allows: for products the residual in[3], which then must be read before it is written. Only the
- * weight of a product and the table of an embedding come as F16 or BF16; biases, norms' scales and all else are F32.
+ * weight of a product and the table of an embedding come in other types than F32 (dtype_stores_weights); biases, norms'
+ * scales and all else are F32.
  */
 #ifndef CPU_KERNELS_H
 #define CPU_KERNELS_H
@@ -27,6 +28,14 @@ struct cpu_call {
     void *work;                      /* at least as large as the slot's work function said; 64-byte aligned */
     struct pool *pool;
     struct error *err; /* for what only the data can show: a token id outside the table */
+};
+
+/* A weight as it is stored, or a part of it: from element `first` on, its rows `pitch` elements apart. Where elements
+ * are blocks a row is whole blocks. */
+struct cpu_weight {
+    const void *stored;
+    enum dtype dtype;
+    int64_t first, pitch;
 };
 
 typedef void cpu_kernel(const struct cpu_call *call);

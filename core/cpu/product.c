@@ -17,7 +17,8 @@
  * C's block lives in the thread's scratch, so sums of K/256 blocks never travel further than the second-level cache,
  * and y may lie on the residual's bytes.
  *
- * Weights stay f16 in memory. Where there are many rows, W is unpacked once for all tasks, a few megabytes at a time
+ * Weights stay in memory as they are stored. Where there are many rows, W is unpacked once for all tasks, a few
+ * megabytes at a time
  * ("shared"); where there are few, each task unpacks what it alone needs.
  */
 #include "core/cpu/product.h"
@@ -165,9 +166,8 @@ static void gather(const struct product *p, float *to, int64_t row, int64_t rows
 
 static void unpack(const struct product *p, float *to, int64_t column, int64_t columns, int64_t k, int64_t depth)
 {
-    const enum dtype dtype = p->node->input[1]->dtype;
-    const char *w = (const char *)p->call->in[1] + (size_t)(column * p->K + k) * dtype_bytes(dtype);
-    p->core->pack(to, w, dtype, p->K, columns, depth);
+    const struct cpu_weight w = {p->call->in[1], p->node->input[1]->dtype, column * p->K + k, p->K};
+    p->core->pack(to, &w, columns, depth);
 }
 
 /* Columns of column block b; the last one may be narrower. */

@@ -36,9 +36,9 @@ struct product_core {
     /* True if the bytes of a result row do not depend on which rows are computed along with it. Then blocks may span
      * the pictures of a batch, and a weight that is unpacked serves them all. */
     bool rows_independent;
-    /* Unpacks n rows and k columns of W, whose rows are `pitch` elements apart, in this core's own order: as much as
-     * multiply wants to see of them, n rounded up to tile_columns. */
-    void (*pack)(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k);
+    /* Unpacks n rows and k columns of W in this core's own order: as much as multiply wants to see of them, n rounded
+     * up to tile_columns. */
+    void (*pack)(float *to, const struct cpu_weight *w, int64_t n, int64_t k);
     /* c [m, n] (+)= a [m, k] w [n, k]^T, where w is as pack left it, and m and n are rounded up to whole tiles. */
     void (*multiply)(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m, int64_t n,
                      int64_t k, bool add);

@@ -101,14 +101,13 @@ static void turn_task(void *context, int64_t task, int worker)
     const struct node *weight = t->call->node->input[1];
     const int64_t *from = weight->shape.dim, *to = p->w.shape.dim, O = to[0], taps = to[1] * to[2], I = to[3];
     const int64_t first = task * TURN_COLUMNS, columns = O - first < TURN_COLUMNS ? O - first : TURN_COLUMNS;
-    const size_t element = dtype_bytes(weight->dtype);
     for (int64_t tap = 0; tap < taps; tap++) {
         const int64_t ky = p->first_ky + (to[1] - 1 - tap / to[2]) * p->step;
         const int64_t kx = p->first_kx + (to[2] - 1 - tap % to[2]) * p->step;
         for (int64_t i = 0; i < I; i++) {
             const int64_t at = ((i * from[1] + ky) * from[2] + kx) * O + first;
             float values[TURN_COLUMNS];
-            dtype_to_f32(values, (const char *)t->call->in[1] + (size_t)at * element, weight->dtype, (size_t)columns);
+            dtype_to_f32(values, t->call->in[1], weight->dtype, (size_t)at, (size_t)columns);
             for (int64_t o = 0; o < columns; o++) t->w[((first + o) * taps + tap) * I + i] = values[o];
         }
     }

@@ -54,7 +54,7 @@ static void slice(const struct cpu_call *call)
 /* Only the reshapes of parameters come here: all others share their operand's bytes. */
 static void reshape(const struct cpu_call *call)
 {
-    memcpy(call->out, call->in[0], (size_t)shape_count(call->node->shape) * dtype_bytes(call->node->dtype));
+    memcpy(call->out, call->in[0], dtype_bytes(call->node->dtype, (size_t)shape_count(call->node->shape)));
 }
 
 /* y[i0, i1, ..] = x at index order[0] = i0, order[1] = i1, ..; a task is a row of y. */

@@ -8,9 +8,8 @@
 
 const float *reference_row(const struct node *weight, const void *values, int64_t first, int64_t n, float *row)
 {
-    const size_t at = (size_t)first * dtype_bytes(weight->dtype);
     if (weight->dtype == DTYPE_F32) return (const float *)values + first;
-    dtype_to_f32(row, (const char *)values + at, weight->dtype, (size_t)n);
+    dtype_to_f32(row, values, weight->dtype, (size_t)first, (size_t)n);
     return row;
 }
 

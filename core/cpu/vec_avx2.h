@@ -6,6 +6,7 @@
 #define CPU_VEC_AVX2_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { VEC_LANES = 8 };
@@ -139,6 +140,22 @@ static inline vec vec_from_bf16(const uint16_t *from)
 {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+static inline vec vec_set_f16(uint16_t a)
+{
+    return _mm256_set1_ps(_cvtsh_ss(a));
+}
+
+static inline vec vec_from_i8(const uint8_t *from)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from)));
+}
+
+static inline vec vec_from_nibbles(const uint8_t *from, bool high)
+{
+    const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from));
+    return _mm256_cvtepi32_ps(high ? _mm256_srli_epi32(bytes, 4) : _mm256_and_si256(bytes, _mm256_set1_epi32(15)));
 }
 
 static inline float vec_sum(vec a)

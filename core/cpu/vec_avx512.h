@@ -7,6 +7,7 @@
 #define CPU_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { VEC_LANES = 16 };
@@ -138,6 +139,24 @@ static inline vec vec_from_bf16(const uint16_t *from)
 {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+static inline vec vec_set_f16(uint16_t a)
+{
+    return _mm512_set1_ps(_cvtsh_ss(a));
+}
+
+/* Bytes with a sign. */
+static inline vec vec_from_i8(const uint8_t *from)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)from)));
+}
+
+/* The lower or the higher four bits of bytes, 0 to 15. */
+static inline vec vec_from_nibbles(const uint8_t *from, bool high)
+{
+    const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
+    return _mm512_cvtepi32_ps(high ? _mm512_srli_epi32(bytes, 4) : _mm512_and_si512(bytes, _mm512_set1_epi32(15)));
 }
 
 /* Sum of all lanes: halves are added until one lane is left, as the sum of two vectors of eight would be. */

@@ -42,31 +42,28 @@ static int64_t strip_at(int64_t j, int64_t steps)
     return j * steps * BF16_DEPTH;
 }
 
-/* One block of W: up to 16 output channels by up to 32 summands. */
-static void pack_block(uint16_t *to, const char *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k)
+/* One block of W, from element `at` on: up to 16 output channels by up to 32 summands. */
+static void pack_block(uint16_t *to, const struct cpu_weight *w, int64_t at, int64_t n, int64_t k)
 {
-    const int64_t bytes = (int64_t)dtype_bytes(dtype);
     const int first = (int)(k < VEC_LANES ? k : VEC_LANES), second = (int)k - first;
     vec square[VEC_LANES];
-    for (int64_t i = 0; i < VEC_LANES; i++, w += pitch * bytes) {
+    for (int64_t i = 0; i < VEC_LANES; i++, at += w->pitch) {
         square[i] = vec_set(0.0f);
         if (i >= n) continue;
-        const vec rest = second > 0 ? load_weights(w + VEC_LANES * bytes, dtype, second) : vec_set(0.0f);
-        square[i] = _mm512_castsi512_ps(pairs_of(load_weights(w, dtype, first), rest));
+        const vec rest = second > 0 ? load_weights(w, at + VEC_LANES, second) : vec_set(0.0f);
+        square[i] = _mm512_castsi512_ps(pairs_of(load_weights(w, at, first), rest));
     }
     vec_transpose(square);
     for (int i = 0; i < VEC_LANES; i++) _mm512_storeu_ps(to + i * BF16_DEPTH, square[i]);
 }
 
-static void pack_bf16(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k)
+static void pack_bf16(float *to, const struct cpu_weight *w, int64_t n, int64_t k)
 {
-    const int64_t bytes = (int64_t)dtype_bytes(dtype);
     for (int64_t j = 0; j < n; j += BF16_COLUMNS) {
         uint16_t *block = (uint16_t *)(void *)(to + strip_at(j, steps_of(k)));
         for (int64_t p = 0; p < k; p += BF16_DEPTH)
             for (int64_t half = j; half < j + BF16_COLUMNS; half += VEC_LANES, block += BF16_BLOCK)
-                pack_block(block, (const char *)w + (half * pitch + p) * bytes, dtype, pitch, n - half,
-                           k - p < BF16_DEPTH ? k - p : BF16_DEPTH);
+                pack_block(block, w, w->first + half * w->pitch + p, n - half, k - p < BF16_DEPTH ? k - p : BF16_DEPTH);
     }
 }
 

@@ -49,17 +49,15 @@ static void multiply(float *c, int64_t c_pitch, const float *a, int64_t a_pitch,
 }
 
 /* Strips by squares: VEC_LANES output channels by VEC_LANES summands are loaded, widened, transposed, stored. */
-static void pack(float *to, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k)
+static void pack(float *to, const struct cpu_weight *w, int64_t n, int64_t k)
 {
-    const int64_t bytes = (int64_t)dtype_bytes(dtype);
     for (int64_t j = 0; j < n; j += VEC_LANES) {
         float *strip = to + j / TILE_COLUMNS * TILE_COLUMNS * k + j % TILE_COLUMNS;
         for (int64_t p = 0; p < k; p += VEC_LANES) {
             const int there = (int)(k - p < VEC_LANES ? k - p : VEC_LANES);
             vec square[VEC_LANES];
             for (int i = 0; i < VEC_LANES; i++)
-                square[i] = j + i < n ? load_weights((const char *)w + ((j + i) * pitch + p) * bytes, dtype, there)
-                                      : vec_set(0.0f);
+                square[i] = j + i < n ? load_weights(w, w->first + (j + i) * w->pitch + p, there) : vec_set(0.0f);
             vec_transpose(square);
             for (int i = 0; i < there; i++) vec_store(strip + (p + i) * TILE_COLUMNS, square[i]);
         }

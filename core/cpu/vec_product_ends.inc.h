@@ -7,17 +7,32 @@
 
 #include <string.h>
 
-/* VEC_LANES weights of any storage type, of which the first `n` are there. */
-static vec load_weights(const char *from, enum dtype dtype, int n)
+/* The quantised weights from element `at` on. All of them are there and in one block: rows are whole blocks, and k
+ * blocks begin at multiples of 16. */
+static vec load_quantised(const struct cpu_weight *w, int64_t at)
 {
-    if (dtype == DTYPE_F32) return vec_load_part((const float *)(const void *)from, n);
+    const int64_t place = at % DTYPE_MAX_BLOCK, half = DTYPE_MAX_BLOCK / 2;
+    const uint8_t *block = (const uint8_t *)w->stored + dtype_bytes(w->dtype, (size_t)(at - place));
+    const uint8_t *values = block + sizeof(uint16_t);
+    uint16_t scale;
+    memcpy(&scale, block, sizeof scale);
+    if (w->dtype == DTYPE_Q8_0) return vec_mul(vec_set_f16(scale), vec_from_i8(values + place));
+    const vec steps = vec_from_nibbles(values + place % half, place >= half);
+    return vec_mul(vec_set_f16(scale), vec_sub(steps, vec_set(8)));
+}
+
+/* VEC_LANES weights from element `at` on, of which the first `n` are there. */
+static vec load_weights(const struct cpu_weight *w, int64_t at, int n)
+{
+    if (w->dtype == DTYPE_F32) return vec_load_part((const float *)w->stored + at, n);
+    if (w->dtype == DTYPE_Q8_0 || w->dtype == DTYPE_Q4_0) return load_quantised(w, at);
     uint16_t part[VEC_LANES] = {0};
-    const uint16_t *halves = (const uint16_t *)(const void *)from;
+    const uint16_t *halves = (const uint16_t *)w->stored + at;
     if (n < VEC_LANES) {
-        memcpy(part, from, (size_t)n * sizeof *part);
+        memcpy(part, halves, (size_t)n * sizeof *part);
         halves = part;
     }
-    return dtype == DTYPE_F16 ? vec_from_f16(halves) : vec_from_bf16(halves);
+    return w->dtype == DTYPE_F16 ? vec_from_f16(halves) : vec_from_bf16(halves);
 }
 
 /* y = act(c + bias) + residual, with `act` a constant. */

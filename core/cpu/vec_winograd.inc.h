@@ -44,21 +44,19 @@ static inline void winograd_filter(vec to[4], vec a, vec b, vec c)
 }
 
 /* G g G^T for VEC_LANES channels of one filter. */
-static inline void winograd_filter_square(vec to[WINOGRAD_PLANES], const char *w, enum dtype dtype, int64_t tap,
-                                          int there)
+static inline void winograd_filter_square(vec to[WINOGRAD_PLANES], const struct cpu_weight *w, int64_t at, int there)
 {
     vec columns[3][4];
     for (int j = 0; j < 3; j++)
-        winograd_filter(columns[j], load_weights(w + j * tap, dtype, there),
-                        load_weights(w + (3 + j) * tap, dtype, there), load_weights(w + (6 + j) * tap, dtype, there));
+        winograd_filter(columns[j], load_weights(w, at + j * w->pitch, there),
+                        load_weights(w, at + (3 + j) * w->pitch, there),
+                        load_weights(w, at + (6 + j) * w->pitch, there));
     for (int i = 0; i < 4; i++) winograd_filter(to + i * 4, columns[0][i], columns[1][i], columns[2][i]);
 }
 
 /* By squares of VEC_LANES filters and VEC_LANES channels, each of which becomes 16 squares to transpose. */
-static void winograd_weights(float *to, int64_t plane, const void *w, enum dtype dtype, int64_t pitch, int64_t n,
-                             int64_t k)
+static void winograd_weights(float *to, int64_t plane, const struct cpu_weight *w, int64_t n, int64_t k)
 {
-    const int64_t bytes = (int64_t)dtype_bytes(dtype);
     for (int64_t j = 0; j < TILE_COLUMNS; j += VEC_LANES)
         for (int64_t p = 0; p < k; p += VEC_LANES) {
             const int there = (int)(k - p < VEC_LANES ? k - p : VEC_LANES);
@@ -66,9 +64,7 @@ static void winograd_weights(float *to, int64_t plane, const void *w, enum dtype
             for (int i = 0; i < VEC_LANES; i++) {
                 vec filter[WINOGRAD_PLANES];
                 for (int q = 0; q < WINOGRAD_PLANES; q++) filter[q] = vec_set(0.0f);
-                if (j + i < n)
-                    winograd_filter_square(filter, (const char *)w + ((j + i) * 9 * pitch + p) * bytes, dtype,
-                                           pitch * bytes, there);
+                if (j + i < n) winograd_filter_square(filter, w, w->first + (j + i) * 9 * w->pitch + p, there);
                 for (int q = 0; q < WINOGRAD_PLANES; q++) square[q][i] = filter[q];
             }
             for (int q = 0; q < WINOGRAD_PLANES; q++) {

@@ -124,12 +124,11 @@ static void weights_task(void *context, int64_t task, int worker)
     const struct winograd *g = context;
     const int64_t step = g->core->product->tile_columns, at = task * step;
     const int64_t n = smaller(step, g->columns_now - at), padded = round_up(g->columns_now, step);
-    const enum dtype dtype = g->node->input[1]->dtype;
-    const char *w = (const char *)g->call->in[1] + (size_t)((g->first_column + at) * 9 * g->I) * dtype_bytes(dtype);
+    const int64_t first = (g->first_column + at) * 9 * g->I;
     for (int64_t k = 0; k < g->I; k += g->depth) {
         const int64_t depth = smaller(g->depth, g->I - k);
-        g->core->weights(g->u + k * padded + at * depth, u_plane(g), w + (size_t)k * dtype_bytes(dtype), dtype, g->I, n,
-                         depth);
+        const struct cpu_weight w = {g->call->in[1], g->node->input[1]->dtype, first + k, g->I};
+        g->core->weights(g->u + k * padded + at * depth, u_plane(g), &w, n, depth);
     }
 }
 

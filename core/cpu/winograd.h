@@ -29,8 +29,8 @@ struct winograd_core {
     /* to[16], `plane` floats apart = B^T d B for `channels` channels of 4x4 pixels, in reading order. */
     void (*input)(float *to, int64_t plane, const float *const pixel[WINOGRAD_PLANES], int64_t channels);
     /* to[16], `plane` floats apart = G g G^T for n <= tile_columns filters and k of their channels, each plane in the
-     * order of product->pack. Filters are 9 * pitch elements long, and w is the first one's channel at hand. */
-    void (*weights)(float *to, int64_t plane, const void *w, enum dtype dtype, int64_t pitch, int64_t n, int64_t k);
+     * order of product->pack. A filter is 9 rows of w, which begins at the first one's channel at hand. */
+    void (*weights)(float *to, int64_t plane, const struct cpu_weight *w, int64_t n, int64_t k);
     /* y = act(A^T m A + bias) + residual. */
     void (*output)(const struct winograd_square *square);
 };

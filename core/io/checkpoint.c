@@ -20,8 +20,10 @@ bool checkpoint_measure(int rank, const int64_t *dim, enum dtype dtype, int64_t 
     *count = 1;
     for (int i = 0; i < rank; i++)
         if (dim[i] < 0 || __builtin_mul_overflow(*count, dim[i], count)) return false;
+    const int64_t block = (int64_t)dtype_block(dtype);
     int64_t size;
-    if (__builtin_mul_overflow(*count, (int64_t)dtype_bytes(dtype), &size)) return false;
+    if (*count % block || __builtin_mul_overflow(*count / block, (int64_t)dtype_bytes(dtype, (size_t)block), &size))
+        return false;
     *bytes = (uint64_t)size;
     return true;
 }
@@ -203,7 +205,7 @@ void checkpoint_release(const struct checkpoint *c, const struct tensor *tensor)
     for (const struct checkpoint_file *file = c->files; file; file = file->next) {
         const uintptr_t begin = (uintptr_t)file->map.bytes;
         if (data < begin || data >= begin + file->map.size) continue;
-        file_drop_pages(tensor->data, (size_t)tensor->count * dtype_bytes(tensor->dtype));
+        file_drop_pages(tensor->data, dtype_bytes(tensor->dtype, (size_t)tensor->count));
         return;
     }
 }

@@ -64,7 +64,8 @@ MUST_CHECK enum status checkpoint_read_memory(struct checkpoint *c, const unsign
 MUST_CHECK enum status checkpoint_open_memory(struct checkpoint **out, const void *bytes, size_t size, const char *name,
                                               struct error *err);
 
-/* Elements of a shape and their bytes; false if a dimension is negative or a product does not fit. */
+/* Elements of a shape and their bytes; false if a dimension is negative, a product does not fit or the elements are not
+ * whole blocks of the type. */
 bool checkpoint_measure(int rank, const int64_t *dim, enum dtype dtype, int64_t *count, uint64_t *bytes);
 
 #endif

@@ -38,11 +38,7 @@ static enum status parse_dtype(const struct source *s, const char *tensor, const
 {
     const char *text = json_string_value(value);
     if (!text) return fail(s->err, STATUS_FORMAT, "%s: tensor '%s' has no dtype", s->name, quote(tensor).text);
-    for (int i = 0; i < DTYPE_COUNT; i++) {
-        if (strcmp(text, dtype_name((enum dtype)i)) != 0) continue;
-        *dtype = (enum dtype)i;
-        return STATUS_OK;
-    }
+    if (dtype_find(text, dtype) && dtype_block(*dtype) == 1) return STATUS_OK; /* the format knows no blocks */
     return fail(s->err, STATUS_UNSUPPORTED,
                 "%s: tensor '%s' has dtype '%s'; F32, F16, BF16, F64, I64, I32, I16, I8, U8 and BOOL can be read",
                 s->name, quote(tensor).text, quote(text).text);

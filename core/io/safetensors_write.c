@@ -83,7 +83,7 @@ static enum status write_tensor(struct file_writer *w, const struct safetensors_
                                 struct error *err)
 {
     const struct tensor *t = &file->tensors[i];
-    const size_t element = dtype_bytes(t->dtype);
+    const size_t element = dtype_bytes(t->dtype, 1);
     int64_t count = 1;
     for (int d = 0; d < t->rank; d++) count *= t->dim[d];
     if (!file->fill) return file_append(w, t->data, (size_t)count * element, err);

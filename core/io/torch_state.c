@@ -98,7 +98,7 @@ static void gather(unsigned char *to, const unsigned char *from, const struct to
 static enum status find_data(struct torch_state *s, const struct torch_tensor *from, struct tensor *to)
 {
     struct torch_storage *storage = torch_state_storage(s, from->storage->key, from->storage->key_size);
-    const size_t element = dtype_bytes(to->dtype);
+    const size_t element = dtype_bytes(to->dtype, 1);
     int64_t extent, first, end;
     if (!measure_extent(from, &extent) || __builtin_add_overflow(from->storage->start, from->offset, &first) ||
         __builtin_add_overflow(first, extent, &end) || end > storage->count)

@@ -32,6 +32,7 @@ struct chunk {
 
 struct params {
     struct backend *backend; /* borrowed */
+    enum dtype storage;      /* what was asked for; DTYPE_COUNT: as in the checkpoint */
     struct arena arena;      /* entries, chunks and names */
     struct entry *newest;
     struct chunk *chunks;
@@ -45,10 +46,11 @@ struct loading {
     struct params *params;
     struct graph *graph;
     const struct checkpoint *checkpoint;
-    bool *only_f32;               /* by node: it is read by an operation that takes no halves */
+    bool *only_f32;               /* by node: it is read by an operation that takes nothing else */
     const struct tensor **tensor; /* by node: to be loaded */
-    void *converted, *turned;     /* a piece as F32, and a piece in limn's layout; grown on demand */
-    size_t converted_bytes, turned_bytes;
+    /* A piece as F32, in limn's layout, and as it is stored; grown on demand. */
+    void *converted, *turned, *stored;
+    size_t converted_bytes, turned_bytes, stored_bytes;
     char report[ERROR_TEXT_BYTES - 128];
     size_t report_length;
     int unreported;
@@ -59,7 +61,14 @@ enum status params_create(struct params **out, struct backend *backend, struct e
     *out = memory_alloc(sizeof **out);
     if (!*out) return fail_no_memory(err, "parameters", sizeof **out);
     (*out)->backend = backend;
+    (*out)->storage = DTYPE_COUNT;
     return STATUS_OK;
+}
+
+void params_store_as(struct params *params, enum dtype dtype)
+{
+    assert(dtype == DTYPE_COUNT || dtype_stores_weights(dtype));
+    params->storage = dtype;
 }
 
 void params_destroy(struct params *params)
@@ -105,9 +114,9 @@ static void bind(struct node *node, struct entry *entry)
     node->dtype = entry->weight.dtype;
 }
 
-/* Only the weight of a product and the table of an embedding may be halves: that is where the bytes are, and where
- * kernels convert as they go. */
-static bool takes_halves(const struct node *reader, int place)
+/* Only the weight of a product and the table of an embedding may be other than F32: that is where the bytes are, and
+ * where kernels convert as they go. */
+static bool takes_stored(const struct node *reader, int place)
 {
     return place == 1 && (reader->op == OP_LINEAR || reader->op == OP_CONV2D || reader->op == OP_CONV2D_TRANSPOSE ||
                           reader->op == OP_EMBEDDING);
@@ -118,7 +127,7 @@ static void mark_readers(struct loading *l)
     for (int i = 0; i < l->graph->count; i++) {
         const struct node *reader = l->graph->nodes[i];
         for (int j = 0; j < reader->inputs; j++)
-            if (reader->input[j] && !takes_halves(reader, j)) l->only_f32[reader->input[j]->index] = true;
+            if (reader->input[j] && !takes_stored(reader, j)) l->only_f32[reader->input[j]->index] = true;
     }
 }
 
@@ -203,8 +212,34 @@ static enum status find_all(struct loading *l, struct error *err)
 
 /* ---- loading ---- */
 
-/* True if one of n halves or floats is infinite or NaN, that is, has all bits of its exponent set. Eight bytes are
- * looked at at a time: adding the exponent's lowest bit to the exponent carries into the sign's place just then. */
+static bool fits(enum dtype dtype, const struct node *node)
+{
+    return dtype_stores_weights(dtype) && shape_dim(node->shape, -1) % (int64_t)dtype_block(dtype) == 0;
+}
+
+/* What a weight is stored as: the one place that decides it (params_store_as says how). */
+static enum dtype storage_of(const struct loading *l, const struct node *node, const struct tensor *tensor)
+{
+    if (l->only_f32[node->index]) return DTYPE_F32;
+    const enum dtype kept = fits(tensor->dtype, node) ? tensor->dtype : DTYPE_F32, asked = l->params->storage;
+    return asked != DTYPE_COUNT && fits(asked, node) ? asked : kept;
+}
+
+/* True if a scale is infinite or NaN, that is, has all bits of its exponent set. */
+static bool has_nonfinite_scale(const unsigned char *blocks, enum dtype dtype, size_t n)
+{
+    const size_t block = dtype_block(dtype), bytes = dtype_bytes(dtype, block);
+    uint16_t scale;
+    bool found = false;
+    for (size_t i = 0; i < n; i += block, blocks += bytes) {
+        memcpy(&scale, blocks, sizeof scale);
+        found |= (scale & 0x7c00u) == 0x7c00u;
+    }
+    return found;
+}
+
+/* The same of one of n halves or floats, or of blocks. Eight bytes are looked at at a time: adding the exponent's
+ * lowest bit to the exponent carries into the sign's place just then. */
 static bool has_nonfinite(const void *values, enum dtype dtype, size_t n)
 {
     const uint64_t ones = dtype == DTYPE_F32 ? 0x0000000100000001u : 0x0001000100010001u;
@@ -212,8 +247,9 @@ static bool has_nonfinite(const void *values, enum dtype dtype, size_t n)
     const uint64_t lowest = ones * (dtype == DTYPE_F32 ? 0x00800000u : dtype == DTYPE_F16 ? 0x0400u : 0x0080u);
     const uint64_t sign = ones * (dtype == DTYPE_F32 ? 0x80000000u : 0x8000u);
     const unsigned char *bytes = values;
-    const size_t size = n * dtype_bytes(dtype);
+    const size_t size = dtype_bytes(dtype, n);
     uint64_t found = 0;
+    if (dtype_block(dtype) > 1) return has_nonfinite_scale(bytes, dtype, n);
     for (size_t at = 0; at < size; at += sizeof found) {
         uint64_t word = 0;
         memcpy(&word, bytes + at, size - at < sizeof word ? size - at : sizeof word);
@@ -250,32 +286,70 @@ static enum status grow(void **block, size_t *have, size_t need, struct error *e
     return STATUS_OK;
 }
 
-/* Loads `rows` rows that begin at `from`. */
+/* Some rows of a tensor on their way to the backend. */
+struct piece {
+    const void *values; /* in one of the loading's blocks, or as they lie in the checkpoint */
+    enum dtype dtype;
+    size_t rows, n; /* elements in all */
+};
+
+/* The rows as they lie in the checkpoint, or as F32: what becomes of another type, and blocks that are to be turned. */
+static enum status fetch(struct loading *l, const struct tensor *tensor, size_t first, bool as_f32, struct piece *piece,
+                         struct error *err)
+{
+    piece->dtype = tensor->dtype;
+    if (!as_f32) {
+        piece->values = (const char *)tensor->data + dtype_bytes(tensor->dtype, first);
+        return STATUS_OK;
+    }
+    const enum status status = grow(&l->converted, &l->converted_bytes, piece->n * sizeof(float), err);
+    if (status != STATUS_OK) return status;
+    dtype_to_f32(l->converted, tensor->data, tensor->dtype, first, piece->n);
+    piece->values = l->converted;
+    piece->dtype = DTYPE_F32;
+    return STATUS_OK;
+}
+
+static enum status turn(struct loading *l, size_t channels, struct piece *piece, struct error *err)
+{
+    const size_t element = dtype_bytes(piece->dtype, 1), row = piece->n / piece->rows;
+    const enum status status = grow(&l->turned, &l->turned_bytes, piece->n * element, err);
+    if (status != STATUS_OK) return status;
+    turn_rows(l->turned, piece->values, piece->rows, channels, row / channels, element);
+    piece->values = l->turned;
+    return STATUS_OK;
+}
+
+static enum status store(struct loading *l, const char *name, enum dtype dtype, struct piece *piece, struct error *err)
+{
+    const enum status status = grow(&l->stored, &l->stored_bytes, dtype_bytes(dtype, piece->n), err);
+    if (status != STATUS_OK) return status;
+    dtype_from_f32(l->stored, dtype, piece->values, piece->n);
+    piece->values = l->stored;
+    piece->dtype = dtype;
+    if (has_nonfinite(piece->values, dtype, piece->n))
+        return fail(err, STATUS_FORMAT, "tensor '%s' holds values that are too large to be stored as %s", name,
+                    dtype_name(dtype));
+    return STATUS_OK;
+}
+
+/* Loads `rows` rows from `first` on. */
 static enum status load_piece(struct loading *l, const struct tensor *tensor, const struct node *node,
                               const struct weight *weight, int64_t first, int64_t rows, struct error *err)
 {
-    const size_t n = (size_t)(shape_count(weight->shape) / weight->shape.dim[0] * rows);
-    const size_t row = n / (size_t)rows, element = dtype_bytes(weight->dtype);
-    const size_t skipped = (size_t)(node->as.param.first_row + first) * row;
-    const void *values = (const char *)tensor->data + skipped * dtype_bytes(tensor->dtype);
-    enum status status = STATUS_OK;
-    if (tensor->dtype != weight->dtype) {
-        status = grow(&l->converted, &l->converted_bytes, n * sizeof(float), err);
-        if (status != STATUS_OK) return status;
-        dtype_to_f32(l->converted, values, tensor->dtype, n);
-        values = l->converted;
-    }
-    if (has_nonfinite(values, weight->dtype, n))
-        return fail(err, STATUS_FORMAT, "tensor '%s' holds values that are infinite or not numbers", node->name);
-    if (node->as.param.layout != PARAM_PLAIN) {
-        status = grow(&l->turned, &l->turned_bytes, n * element, err);
-        if (status != STATUS_OK) return status;
-        const size_t channels = (size_t)weight->shape.dim[3];
-        turn_rows(l->turned, values, (size_t)rows, channels, row / channels, element);
-        values = l->turned;
-    }
-    return l->params->backend->f->upload(l->params->backend, weight->buffer,
-                                         weight->offset + (size_t)first * row * element, values, n * element, err);
+    const size_t row = (size_t)(shape_count(weight->shape) / weight->shape.dim[0]);
+    const bool turns = node->as.param.layout != PARAM_PLAIN && weight->shape.dim[1] * weight->shape.dim[2] > 1;
+    const bool as_f32 = tensor->dtype != weight->dtype || (turns && dtype_block(weight->dtype) > 1);
+    struct piece piece = {.rows = (size_t)rows, .n = (size_t)rows * row};
+    enum status status = fetch(l, tensor, (size_t)(node->as.param.first_row + first) * row, as_f32, &piece, err);
+    if (status == STATUS_OK && has_nonfinite(piece.values, piece.dtype, piece.n))
+        status = fail(err, STATUS_FORMAT, "tensor '%s' holds values that are infinite or not numbers", node->name);
+    if (status == STATUS_OK && turns) status = turn(l, (size_t)weight->shape.dim[3], &piece, err);
+    if (status == STATUS_OK && piece.dtype != weight->dtype) status = store(l, node->name, weight->dtype, &piece, err);
+    if (status != STATUS_OK) return status;
+    const size_t at = weight->offset + dtype_bytes(weight->dtype, (size_t)first * row);
+    return l->params->backend->f->upload(l->params->backend, weight->buffer, at, piece.values,
+                                         dtype_bytes(weight->dtype, piece.n), err);
 }
 
 static struct buffer *add_chunk(struct params *params, size_t bytes, struct error *err)
@@ -294,7 +368,7 @@ static struct buffer *add_chunk(struct params *params, size_t bytes, struct erro
 
 static enum status allocate(struct params *params, struct weight *weight, struct error *err)
 {
-    size_t bytes = (size_t)shape_count(weight->shape) * dtype_bytes(weight->dtype);
+    size_t bytes = dtype_bytes(weight->dtype, (size_t)shape_count(weight->shape));
     bytes = (bytes + MEMORY_ALIGNMENT - 1) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
     if (bytes >= LARGE_BYTES) {
         weight->buffer = add_chunk(params, bytes, err);
@@ -318,10 +392,9 @@ static enum status load_weight(struct loading *l, struct node *node, struct erro
     struct entry *entry = arena_alloc(&params->arena, sizeof *entry);
     char *name = arena_strdup(&params->arena, node->name);
     if (!entry || !name) return fail_no_memory(err, "parameters", sizeof *entry);
-    const bool half = tensor->dtype == DTYPE_F16 || tensor->dtype == DTYPE_BF16;
     entry->weight.name = name;
     entry->weight.shape = node->shape;
-    entry->weight.dtype = half && !l->only_f32[node->index] ? tensor->dtype : DTYPE_F32;
+    entry->weight.dtype = storage_of(l, node, tensor);
     entry->hash = hash_name(name);
     entry->layout = node->as.param.layout;
     entry->first_row = node->as.param.first_row;
@@ -335,7 +408,7 @@ static enum status load_weight(struct loading *l, struct node *node, struct erro
         const int64_t piece = rows - first < at_once ? rows - first : at_once;
         status = load_piece(l, tensor, node, &entry->weight, first, piece, err);
     }
-    if (tensor->count * (int64_t)dtype_bytes(tensor->dtype) >= LARGE_BYTES) checkpoint_release(l->checkpoint, tensor);
+    if (dtype_bytes(tensor->dtype, (size_t)tensor->count) >= LARGE_BYTES) checkpoint_release(l->checkpoint, tensor);
     if (status != STATUS_OK) return status;
     entry->older = params->newest;
     params->newest = entry;
@@ -364,6 +437,7 @@ enum status params_load(struct params *params, struct graph *graph, const struct
 done:
     memory_free(l.converted);
     memory_free(l.turned);
+    memory_free(l.stored);
     arena_clear(&arena);
     return status;
 }

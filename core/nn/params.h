@@ -20,9 +20,15 @@ MUST_CHECK enum status params_create(struct params **out, struct backend *backen
 void params_destroy(struct params *params); /* after all graphs that use it */
 size_t params_bytes(const struct params *params);
 
-/* Binds every PARAM node of the graph. Storage keeps the checkpoint's F32, F16 or BF16 (other types become F32); shapes
- * are compared without trailing ones (a 1x1 convolution may stand for a linear layer). Tensors with NaN or infinite
- * values are refused by name. */
+/* Weights that are loaded from now on are stored as `dtype`, which must be one that stores weights; DTYPE_COUNT, which
+ * holds until this is called: as the checkpoint has them. Either way only the weights of products and the tables of
+ * embeddings are other than F32, and of Q8_0 and Q4_0 only those whose rows, in limn's layout, are whole blocks; what
+ * cannot be stored so stays as it is in the checkpoint, or becomes F32. */
+void params_store_as(struct params *params, enum dtype dtype);
+
+/* Binds every PARAM node of the graph. Shapes are compared without trailing ones (a 1x1 convolution may stand for a
+ * linear layer). Tensors with NaN or infinite values, or with values too large for what stores them, are refused by
+ * name. */
 MUST_CHECK enum status params_load(struct params *params, struct graph *graph, const struct checkpoint *checkpoint,
                                    struct error *err);
 

@@ -162,9 +162,9 @@ enum status trainer_adopt(struct trainer *t, const struct graph *graph, struct e
         if (!from || from == &p->weight) continue;
         const size_t n = (size_t)floats_of(p);
         const enum status status = t->backend->f->download(t->backend, t->received, from->buffer, from->offset,
-                                                           n * dtype_bytes(from->dtype), err);
+                                                           dtype_bytes(from->dtype, n), err);
         if (status != STATUS_OK) return status;
-        dtype_to_f32(t->optimiser->value + place_of(p), t->received, from->dtype, n);
+        dtype_to_f32(t->optimiser->value + place_of(p), t->received, from->dtype, 0, n);
     }
     return STATUS_OK;
 }

@@ -51,17 +51,23 @@ enum status backend_devices(struct backend_device list[BACKEND_MOST_DEVICES], in
 #endif
 }
 
+/* Of blocks a row is a whole number. */
+static bool is_weight(const struct node *node)
+{
+    return dtype_stores_weights(node->dtype) && shape_dim(node->shape, -1) % (int64_t)dtype_block(node->dtype) == 0;
+}
+
 static bool dtype_fits(const struct node *node, int i)
 {
     const enum dtype dtype = node->input[i]->dtype;
     switch (node->op) {
     case OP_EMBEDDING:
         if (i == 0) return dtype == DTYPE_I32;
-        return dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+        return is_weight(node->input[i]);
     case OP_SCATTER: return dtype == (i == 0 ? DTYPE_I32 : DTYPE_F32);
     case OP_LINEAR:
     case OP_CONV2D:
-    case OP_CONV2D_TRANSPOSE: return dtype == DTYPE_F32 || (i == 1 && (dtype == DTYPE_F16 || dtype == DTYPE_BF16));
+    case OP_CONV2D_TRANSPOSE: return dtype == DTYPE_F32 || (i == 1 && is_weight(node->input[i]));
     case OP_RESHAPE: return dtype == node->dtype;
     default: return dtype == DTYPE_F32;
     }

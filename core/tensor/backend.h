@@ -70,7 +70,7 @@ struct backend_options {
 #define BACKEND_MAP(X) X(cpu)
 #endif
 
-/* The types that every backend takes: a product's weight or an embedding's table may be stored as halves, an
+/* The types that every backend takes: a product's weight or an embedding's table may be any that stores weights, an
  * embedding's ids and what becomes of them by reshaping are I32; all else is F32. */
 bool backend_takes(const struct node *node);
 

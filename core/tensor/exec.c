@@ -25,7 +25,7 @@ size_t exec_bytes(const struct exec *exec)
 
 static size_t node_bytes(const struct node *node)
 {
-    return (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+    return dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
 }
 
 static enum status check_bound(const struct plan *plan, struct error *err)

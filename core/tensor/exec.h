@@ -16,7 +16,7 @@ struct exec;
 /* A weight in a backend's memory. One weight may serve many graphs. */
 struct weight {
     const char *name;      /* borrowed from its params */
-    enum dtype dtype;      /* storage: F32, F16 or BF16 */
+    enum dtype dtype;      /* one that stores weights */
     struct shape shape;    /* in limn's layout */
     struct buffer *buffer; /* borrowed from its params */
     size_t offset;         /* in the buffer, 64-byte aligned */

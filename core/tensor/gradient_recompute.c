@@ -29,7 +29,7 @@ bool gradient_is_leaf(const struct node *node)
 
 static int64_t bytes_of(const struct node *node)
 {
-    return gradient_is_leaf(node) ? 0 : shape_count(node->shape) * (int64_t)dtype_bytes(node->dtype);
+    return gradient_is_leaf(node) ? 0 : (int64_t)dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
 }
 
 /* alive[i]: bytes that nodes up to i leave to nodes after i. */

@@ -130,7 +130,7 @@ enum { NODE_MAX_INPUTS = 5 };
 
 struct node {
     enum op op;
-    enum dtype dtype; /* of the result: F32, I32 (ids), or F16/BF16 for a parameter's storage */
+    enum dtype dtype; /* of the result: F32, I32 (ids), or for a parameter what stores it */
     struct shape shape;
     struct node *input[NODE_MAX_INPUTS];
     int inputs;       /* highest used place + 1 */

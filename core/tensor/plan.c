@@ -75,7 +75,7 @@ bool plan_overwrites(const struct node *node, int i)
 
 static size_t value_bytes(const struct node *node)
 {
-    const size_t bytes = (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+    const size_t bytes = dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
     return (bytes + MEMORY_ALIGNMENT - 1) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
 }
 

@@ -27,7 +27,7 @@ size_t vk_binding_bytes(const struct node *node, const struct vk_binding *bindin
 {
     const struct node *value = binding->operand == VK_OUT ? node : NULL;
     if (binding->operand < VK_OUT) value = node->input[binding->operand];
-    if (value) return (size_t)shape_count(value->shape) * dtype_bytes(value->dtype);
+    if (value) return dtype_bytes(value->dtype, (size_t)shape_count(value->shape));
     return binding->operand == VK_WORK ? binding->bytes : sizeof(uint32_t);
 }
 

@@ -121,7 +121,7 @@ static void broadcast(const struct vk_caps *caps, const struct node *node, struc
 static bool is_word(const struct vk_caps *caps, const struct node *node)
 {
     (void)caps;
-    return dtype_bytes(node->dtype) == sizeof(uint32_t);
+    return dtype_bytes(node->dtype, dtype_block(node->dtype)) == sizeof(uint32_t);
 }
 
 static void reshape(const struct vk_caps *caps, const struct node *node, struct vk_job *job)

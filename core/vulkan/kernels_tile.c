@@ -9,10 +9,11 @@
 static const struct product_tile small = {.rows = 64, .columns = 64, .depth = 16, .local = 64, .loops = 33};
 static const struct product_tile large = {.rows = 128, .columns = 64, .depth = 16, .local = 128, .loops = 33};
 
+/* Blocks, too, are unpacked on the way to shared memory. */
 static bool fits(const struct vk_caps *caps, const struct node *node)
 {
     (void)caps;
-    return product_fits(node);
+    return product_fits(node) || dtype_block(node->input[1]->dtype) > 1;
 }
 
 /* The larger tile reads less of memory for each multiplication, where one picture has enough of them for the device. */

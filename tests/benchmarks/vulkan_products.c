@@ -120,7 +120,7 @@ static enum status prepare(struct exec **exec, struct graph *g, struct backend *
     for (int i = 0; i < g->count; i++) {
         struct node *n = g->nodes[i];
         if (n->op != OP_PARAM) continue;
-        const size_t bytes = (size_t)shape_count(n->shape) * dtype_bytes(n->dtype);
+        const size_t bytes = dtype_bytes(n->dtype, (size_t)shape_count(n->shape));
         *weight = (struct weight){.name = n->name, .dtype = n->dtype, .shape = n->shape};
         weight->buffer = backend->f->alloc(backend, bytes, err);
         if (!weight->buffer || bytes > sizeof zeros) return STATUS_NO_MEMORY;

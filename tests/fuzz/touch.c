@@ -31,7 +31,7 @@ void touch_checkpoint(const uint8_t *data, size_t size)
         const struct tensor *t = checkpoint_at(c, i);
         assert(checkpoint_find(c, t->name) == t);
         touch_text(t->name);
-        touch_bytes(t->data, (size_t)t->count * dtype_bytes(t->dtype));
+        touch_bytes(t->data, dtype_bytes(t->dtype, (size_t)t->count));
         checkpoint_release(c, t);
     }
     checkpoint_close(c);

@@ -35,21 +35,20 @@ static float draw(const char *name, uint64_t i)
 struct case_value case_value_make(const struct node *leaf, int64_t ids)
 {
     const int64_t n = shape_count(leaf->shape);
-    struct case_value v = {.bytes = (size_t)n * dtype_bytes(leaf->dtype)};
+    struct case_value v = {.bytes = dtype_bytes(leaf->dtype, (size_t)n)};
     v.stored = test_malloc(v.bytes);
     v.exact = test_malloc((size_t)n * sizeof *v.exact);
-    for (int64_t i = 0; i < n; i++) {
-        float f = draw(leaf->name, (uint64_t)i);
-        if (leaf->dtype == DTYPE_I32) {
-            f = (float)(mix((uint64_t)i) % (uint64_t)ids);
-            ((int32_t *)v.stored)[i] = (int32_t)f;
-        } else {
-            void *at = (char *)v.stored + (size_t)i * dtype_bytes(leaf->dtype);
-            dtype_from_f32(at, leaf->dtype, &f, 1);
-            dtype_to_f32(&f, at, leaf->dtype, 1);
-        }
-        v.exact[i] = (double)f;
+    float *values = test_malloc((size_t)n * sizeof *values);
+    if (leaf->dtype == DTYPE_I32) {
+        int32_t *to = v.stored;
+        for (int64_t i = 0; i < n; i++) to[i] = (int32_t)(mix((uint64_t)i) % (uint64_t)ids);
+    } else {
+        for (int64_t i = 0; i < n; i++) values[i] = draw(leaf->name, (uint64_t)i);
+        dtype_from_f32(v.stored, leaf->dtype, values, (size_t)n);
     }
+    dtype_to_f32(values, v.stored, leaf->dtype, 0, (size_t)n);
+    for (int64_t i = 0; i < n; i++) v.exact[i] = (double)values[i];
+    test_free(values);
     return v;
 }
 
@@ -286,6 +285,16 @@ static struct case_spec vary_product(struct case_spec s, int number)
     return s;
 }
 
+/* In both types of blocks, of which the weight's rows must be whole ones. */
+static void check_blocks(case_check *check, void *context, case_builder *build, struct case_spec s, int number)
+{
+    s = vary_product(s, number);
+    s.dtype = DTYPE_Q8_0;
+    check(context, build, s);
+    s.dtype = DTYPE_Q4_0;
+    check(context, build, s);
+}
+
 void cases_linear(case_check *check, void *context)
 {
     int number = 0;
@@ -310,6 +319,14 @@ void cases_linear(case_check *check, void *context)
             const struct case_spec s = {.H = large[i][0], .C = large[i][1], .O = large[i][2]};
             check(context, build_linear, vary_product(s, number++));
         }
+    /* 288: sums are cut within a block of weights. */
+    static const int64_t blocks[] = {32, 96, 288}, some[] = {0, 1, 7, 33, 65, 200}, filters[] = {1, 7, 33, 64};
+    for (int h = 0; h < 6; h++)
+        for (int c = 0; c < 3; c++)
+            for (int o = 0; o < 4; o++) {
+                const struct case_spec s = {.H = some[h], .C = blocks[c], .O = filters[o]};
+                check_blocks(check, context, build_linear, s, number++);
+            }
 }
 
 void cases_matmul(case_check *check, void *context)
@@ -378,6 +395,13 @@ void cases_conv2d(case_check *check, void *context)
     /* So many squares that they are transformed in parts. */
     const struct case_spec parts = {.H = 64, .W = 62, .C = 32, .O = 32, .kernel = 3, .stride = 1, .pad = PAD(1)};
     check(context, build_conv, vary_product(parts, 1));
+    const struct case_spec blocks[] = {{.H = 7, .W = 5, .C = 32, .O = 33, .kernel = 3, .stride = 1, .pad = PAD(1)},
+                                       {.H = 17, .W = 16, .C = 160, .O = 40, .kernel = 3, .stride = 1, .pad = PAD(1)},
+                                       {.H = 9, .W = 8, .C = 96, .O = 7, .kernel = 3, .stride = 2, .pad = {0, 0, 1, 1}},
+                                       {.H = 3, .W = 31, .C = 64, .O = 65, .kernel = 1, .stride = 1},
+                                       {.H = 6, .W = 7, .C = 32, .O = 3, .kernel = 5, .stride = 3, .pad = PAD(2)}};
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 2; j++) check_blocks(check, context, build_conv, blocks[i], i + 6 * j);
 }
 
 void cases_conv2d_transpose(case_check *check, void *context)
@@ -418,6 +442,11 @@ void cases_conv2d_transpose(case_check *check, void *context)
     const struct case_spec deep = {
         .H = 3, .W = 4, .C = 280, .O = 12, .kernel = 4, .stride = 2, .pad = PAD(1), .bias = true, .dtype = DTYPE_F16};
     check(context, build_conv_transpose, deep);
+    const struct case_spec blocks[] = {{.H = 3, .W = 5, .C = 7, .O = 32, .kernel = 4, .stride = 2, .pad = PAD(1)},
+                                       {.H = 7, .W = 3, .C = 33, .O = 64, .kernel = 3, .stride = 1, .pad = PAD(1)},
+                                       {.H = 5, .W = 4, .C = 4, .O = 96, .kernel = 2, .stride = 2},
+                                       {.H = 2, .W = 7, .C = 36, .O = 32, .kernel = 3, .stride = 3}};
+    for (int i = 0; i < 4; i++) check_blocks(check, context, build_conv_transpose, blocks[i], i);
 }
 
 void cases_attention(case_check *check, void *context)
@@ -515,11 +544,12 @@ void cases_binary(case_check *check, void *context)
 
 void cases_embedding(case_check *check, void *context)
 {
-    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
-    for (int d = 0; d < 3; d++)
+    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0};
+    for (int d = 0; d < 5; d++)
         for (int h = 0; h < AWKWARD; h++)
             for (int c = 0; c < AWKWARD; c++) {
-                const struct case_spec s = {.H = awkward[h], .C = awkward[c], .S = 1 + c * 9, .dtype = dtypes[d]};
+                struct case_spec s = {.H = awkward[h], .C = awkward[c], .S = 1 + c * 9, .dtype = dtypes[d]};
+                if (dtype_block(s.dtype) > 1) s.C = (1 + c % 3) * (int64_t)dtype_block(s.dtype);
                 check(context, build_embedding, s);
             }
 }

@@ -34,7 +34,7 @@ static float *copy(const struct tensor *t)
 {
     float *values = memory_alloc((size_t)t->count * sizeof *values);
     assert_non_null(values);
-    dtype_to_f32(values, t->data, t->dtype, (size_t)t->count);
+    dtype_to_f32(values, t->data, t->dtype, 0, (size_t)t->count);
     return values;
 }
 

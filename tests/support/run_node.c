@@ -29,7 +29,7 @@ static struct layout lay_out(const struct node *node, size_t work, int over)
     struct layout l = {.end = GUARD_BYTES};
     for (int i = 0; i < PIECES; i++) {
         const struct node *value = i == RESULT ? node : i < node->inputs ? node->input[i] : NULL;
-        l.bytes[i] = value ? (size_t)shape_count(value->shape) * dtype_bytes(value->dtype) : 0;
+        l.bytes[i] = value ? dtype_bytes(value->dtype, (size_t)shape_count(value->shape)) : 0;
         if (i == SCRATCH) l.bytes[i] = work;
         l.offset[i] = l.end;
         if (i == RESULT && over >= 0) {

@@ -51,7 +51,7 @@ int tables_close(void **state)
 void *table_run(const struct cpu_kernels *table, struct pool *pool, const struct node *node, const void *const in[])
 {
     const struct cpu_slot *slot = &table->slot[node->op];
-    const size_t bytes = (size_t)shape_count(node->shape) * dtype_bytes(node->dtype);
+    const size_t bytes = dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
     const size_t work = slot->work ? slot->work(node, pool_threads(pool)) : 0;
     struct error err = {0};
     struct cpu_call call = {.node = node, .pool = pool, .err = &err};

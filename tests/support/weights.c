@@ -132,7 +132,7 @@ static void fill(void *context, int i, int64_t first, int64_t n, void *out)
     for (int64_t done = 0; done < n; done += FILL_ELEMENTS) {
         const int64_t some = n - done < FILL_ELEMENTS ? n - done : FILL_ELEMENTS;
         weights_fill(values, t->name, t->rank, t->dim, first + done, some);
-        dtype_from_f32((char *)out + (size_t)done * dtype_bytes(model->dtype), model->dtype, values, (size_t)some);
+        dtype_from_f32((char *)out + dtype_bytes(model->dtype, (size_t)done), model->dtype, values, (size_t)some);
     }
 }
 
