@@ -13,8 +13,10 @@
 
 static const char *const no_words[] = {NULL};
 
-static const char *const format_names[] = {
-    [CHECKPOINT_SAFETENSORS] = "safetensors", [CHECKPOINT_PICKLE] = "pickle", [CHECKPOINT_FOLDER] = "diffusers folder"};
+static const char *const format_names[] = {[CHECKPOINT_SAFETENSORS] = "safetensors",
+                                           [CHECKPOINT_GGUF] = "GGUF",
+                                           [CHECKPOINT_PICKLE] = "pickle",
+                                           [CHECKPOINT_FOLDER] = "diffusers folder"};
 
 enum part { PART_TEXT, PART_UNET, PART_VAE_ENCODER, PART_VAE_DECODER };
 

@@ -541,7 +541,7 @@ static void names_what_a_file_is_instead(void **state)
     } cases[] = {
         {"", "is empty"},
         {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"},
-        {"GGUF\x03", "GGUF"},
+        {"GGUF\x03", "truncated"},
         {"<!DOCTYPE html>", "web page"},
         {"hello", "not a model file"},
         {"PK\x03\x04 and no more", "damaged zip"},

@@ -3,6 +3,7 @@
 
 #include "core/io/checkpoint_build.h"
 #include "core/io/folder.h"
+#include "core/io/gguf.h"
 #include "core/io/quote.h"
 #include "core/io/safetensors.h"
 #include "core/io/torch_file.h"
@@ -114,7 +115,6 @@ static const char *mistaken_for(const unsigned char *bytes, size_t size)
     if (size == 0) return "is empty";
     if (starts_with(bytes, size, "version https://git-lfs"))
         return "is a Git LFS pointer, not the model itself; fetch it with 'git lfs pull'";
-    if (starts_with(bytes, size, "GGUF")) return "is a GGUF file, which is not supported";
     if (starts_with(bytes, size, "<") || starts_with(bytes, size, "\n<"))
         return "is a web page, not a model; the download did not work";
     return NULL;
@@ -125,13 +125,15 @@ enum status checkpoint_read_memory(struct checkpoint *c, const unsigned char *by
 {
     c->format = CHECKPOINT_SAFETENSORS;
     if (safetensors_recognise(bytes, size)) return safetensors_read(c, bytes, size, name, prefix, err);
+    c->format = CHECKPOINT_GGUF;
+    if (gguf_recognise(bytes, size)) return gguf_read(c, bytes, size, name, prefix, err);
     c->format = CHECKPOINT_PICKLE;
     if (torch_zip_recognise(bytes, size)) return torch_zip_read(c, bytes, size, name, prefix, err);
     if (torch_legacy_recognise(bytes, size)) return torch_legacy_read(c, bytes, size, name, prefix, err);
     const char *mistake = mistaken_for(bytes, size);
     if (mistake) return fail(err, STATUS_FORMAT, "%s: %s", name, mistake);
     return fail(err, STATUS_FORMAT,
-                "%s: is not a model file; .safetensors, .ckpt, .pth and diffusers folders can be read", name);
+                "%s: is not a model file; .safetensors, .ckpt, .pth, .gguf and diffusers folders can be read", name);
 }
 
 static enum status read_path(struct checkpoint *c, const char *path, struct error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A checkpoint is a set of named tensors read from files: .safetensors, .ckpt/.pth (zip + pickle), or a diffusers
- * folder (shards included). The kind of file is found from its first bytes, never from its name.
+ * A checkpoint is a set of named tensors read from files: .safetensors, .gguf, .ckpt/.pth (zip + pickle), or a
+ * diffusers folder (shards included). The kind of file is found from its first bytes, never from its name.
  *
  *     checkpoint_open(&c, "model.safetensors", &err);
  *     const struct tensor *t = checkpoint_find(c, "model.diffusion_model.out.2.weight");
@@ -45,7 +45,7 @@ void checkpoint_release(const struct checkpoint *checkpoint, const struct tensor
  * ("unet/config.json", "scheduler/scheduler_config.json", "config.json"). NULL if there is none. */
 const char *checkpoint_metadata(const struct checkpoint *checkpoint, const char *key);
 
-enum checkpoint_format { CHECKPOINT_SAFETENSORS, CHECKPOINT_PICKLE, CHECKPOINT_FOLDER };
+enum checkpoint_format { CHECKPOINT_SAFETENSORS, CHECKPOINT_GGUF, CHECKPOINT_PICKLE, CHECKPOINT_FOLDER };
 enum checkpoint_format checkpoint_format(const struct checkpoint *checkpoint);
 uint64_t checkpoint_file_bytes(const struct checkpoint *checkpoint);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A checkpoint while it is read: what the readers of the file formats (safetensors.c, torch_file.c, folder.c) share.
- * A reader adds files, blocks, metadata and tensors; checkpoint_finish sorts. A half-built checkpoint can be closed.
+ * A checkpoint while it is read: what the readers of the file formats (safetensors.c, gguf.c, torch_file.c, folder.c)
+ * share. A reader adds files, blocks, metadata and tensors; checkpoint_finish sorts. A half-built checkpoint can be
+ * closed.
  */
 #ifndef IO_CHECKPOINT_BUILD_H
 #define IO_CHECKPOINT_BUILD_H

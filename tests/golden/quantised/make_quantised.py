@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Make quantised.safetensors beside this script: what ggml's reference makes of rows of numbers. See README.md."""
+"""Make quantised.safetensors beside this script, what ggml's reference makes of rows of numbers, and ../files/small.gguf,
+tensors of all types that limn reads. See README.md."""
 
 import os
 
@@ -32,6 +33,33 @@ def rows():
     return np.stack(special + random)
 
 
+def write_gguf(path):
+    """A convolution's weight, which has the innermost dimension of 3, and matrices of 3 rows."""
+    rng = np.random.default_rng(21)
+    writer = gguf.GGUFWriter(path, "sd1")
+    writer.add_name("small")
+    writer.add_uint32("test.number", 7)
+    writer.add_array("test.words", ["a", "bc", ""])
+    writer.add_array("test.numbers", [1, 2, 3])
+    conv = rng.standard_normal((2, 4, 3, 3)).astype(np.float16)
+    matrix = rng.standard_normal((3, 64)).astype(np.float32)
+    vector = rng.standard_normal(5).astype(np.float32)
+    values = {"conv": conv.astype(np.float32), "vector": vector, "F32": matrix}
+    writer.add_tensor("conv", conv)
+    writer.add_tensor("vector", vector)
+    writer.add_tensor("F32", matrix)
+    for name in ("BF16", "Q8_0", "Q4_0"):
+        kind = gguf.GGMLQuantizationType[name]
+        stored = gguf.quants.quantize(matrix, kind)
+        writer.add_tensor(name, stored, raw_dtype=kind)
+        values[name] = gguf.quants.dequantize(stored, kind).astype(np.float32)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return values
+
+
 def main():
     x = rows()
     tensors = {"x": x}
@@ -40,6 +68,8 @@ def main():
         stored = gguf.quants.quantize(x, kind)
         tensors[name] = np.ascontiguousarray(stored)
         tensors[name + ".values"] = gguf.quants.dequantize(stored, kind).astype(np.float32)
+    for name, values in write_gguf(os.path.join(HERE, "../files/small.gguf")).items():
+        tensors["small." + name] = values
     save_file(tensors, os.path.join(HERE, "quantised.safetensors"))
 
 
