@@ -73,6 +73,7 @@ int command_bench(const struct options *options)
     const struct limn_bench_options bench = {
         .watch = &watch,
         .model = options->given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
+        .weights = options->given[OPTION_WEIGHTS] ? options->value[OPTION_WEIGHTS].text : NULL,
         .device = options_device(options),
         .compute = options_text(options, OPTION_COMPUTE),
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,

@@ -116,6 +116,8 @@ enum {
       "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
     X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING | FOR_TRAIN,            \
       "what the U-Net predicts, where the file does not say; one of:")                                                 \
+    X(WEIGHTS, "weights", 0, KIND_NAME, "TYPE", 0, 0, limn_weights_name, FOR_PAINTING | FOR_LATENT | FOR_BENCH,        \
+      "convert the model's weights as they are loaded, for less memory (default: as in the file); one of:")            \
     X(RETRIEVAL, "retrieval", 0, KIND_TEXT, "DIR", 0, 0, NULL, FOR_SCORE,                                              \
       "instead: how often a caption finds its picture among all pictures of a folder")                                 \
     X(TRAIN_DATA, "data", 'd', KIND_TEXT, "DIR", 0, 0, NULL, FOR_TRAIN,                                                \

@@ -75,6 +75,9 @@ static enum limn_status open_model(const struct options *options, const struct l
         .prediction = options->given[OPTION_PREDICTION] ? options->value[OPTION_PREDICTION].text
                       : recipe                          ? limn_recipe_field(recipe, "Prediction type")
                                                         : NULL,
+        .weights = options->given[OPTION_WEIGHTS] ? options->value[OPTION_WEIGHTS].text
+                   : recipe                       ? limn_recipe_field(recipe, "Weights")
+                                                  : NULL,
         .device = options_device(options),
         .compute = options_text(options, OPTION_COMPUTE),
         .no_fallback = options->given[OPTION_NO_FALLBACK],

@@ -113,6 +113,9 @@ struct limn_model_options {
     const char *path;               /* a checkpoint file or a diffusers folder; NULL: the pack that comes with limn */
     const char *vae;                /* a file whose VAE is used instead of the model's own; NULL: none */
     const char *prediction;         /* "eps", "v" or "x0": what the U-Net predicts; NULL: as the file says */
+    const char *weights;            /* limn_weights_name: what weights are converted to as they are loaded; NULL: kept
+                                       as the file has them. Biases and norms are f32, and q8_0 and q4_0 only those
+                                       whose input channels are a multiple of 32; others stay as in the file */
     const char *device;             /* "cpu", "vulkan", "vulkan:1", "vulkan:part of a name", or "auto": the best real
                                        GPU, else the CPU; NULL: the CPU */
     const char *compute;            /* "f32", or "bf16": matrix products of the CPU round their operands to bf16 and add
@@ -194,6 +197,7 @@ const char *limn_sampler_name(int i);
 const char *limn_schedule_name(int i);
 const char *limn_rng_name(int i);
 const char *limn_prediction_name(int i);
+const char *limn_weights_name(int i); /* "f32", "f16", "bf16", "q8_0", "q4_0" */
 
 /* ---- recipes: requests read back from pictures ---- */
 
@@ -273,7 +277,7 @@ enum { LIMN_PARTS = 4, LIMN_DTYPES = 16 }; /* parts past the last have a NULL na
 
 struct limn_info {
     const char *path;
-    const char *format; /* "safetensors", "pickle", "diffusers folder" */
+    const char *format; /* "safetensors", "GGUF", "pickle", "diffusers folder" */
     const char *kind;   /* "sd1", "sd1-inpaint", "sd2", "sd2-inpaint", "pix2pix", "pack", "gan", "clip", "unknown" */
     const char *title;  /* "Stable Diffusion 1.x" */
     const char *prediction; /* "eps", "v", "x0"; NULL: no U-Net */
@@ -501,8 +505,9 @@ enum limn_status limn_device_check(const struct limn_device_check_options *optio
 /* ---- how fast it is ---- */
 
 struct limn_bench_options {
-    const char *model;  /* for "pack-picture"; NULL: the pack that comes with limn */
-    const char *device; /* as in limn_model_options, like the next two */
+    const char *model;   /* for "pack-picture"; NULL: the pack that comes with limn */
+    const char *weights; /* as in limn_model_options, like the next three; made-up weights are f16 */
+    const char *device;
     const char *compute;
     int threads;
     const struct limn_watch *watch;

@@ -212,12 +212,15 @@ static enum status bench_network(struct limn_bench_result *result, void (*build)
     struct checkpoint *checkpoint = NULL;
     struct exec *exec = NULL;
     struct graph g = {0};
+    enum dtype storage;
     build(&g);
     enum status status = g.error.status;
     if (status != STATUS_OK) status = fail(err, status, "%s", g.error.text);
+    if (status == STATUS_OK) status = model_storage(options->weights, &storage, err);
     if (status == STATUS_OK) status = make_checkpoint(&checkpoint, &g, err);
     if (status == STATUS_OK) status = device_open(&backend, options->device, &device, err);
     if (status == STATUS_OK) status = params_create(&params, backend, err);
+    if (status == STATUS_OK) params_store_as(params, storage);
     if (status == STATUS_OK) status = params_load(params, &g, checkpoint, err);
     checkpoint_close(checkpoint);
     if (status == STATUS_OK) status = exec_create(&exec, &g, backend, 0, err);
@@ -254,6 +257,7 @@ static enum status bench_picture(struct limn_bench_result *result, const struct 
 {
     const struct limn_model_options model_options = {
         .path = options->model,
+        .weights = options->weights,
         .device = options->device,
         .compute = options->compute,
         .no_fallback = 1,

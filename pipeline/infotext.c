@@ -118,6 +118,7 @@ static void put_settings(struct writer *w, const struct infotext *infotext)
     put_optional_field(w, "Model", infotext->model);
     put_optional_field(w, "VAE", infotext->vae);
     put_optional_field(w, "Prediction type", infotext->prediction);
+    put_optional_field(w, "Weights", infotext->weights);
     if (r->subseed_strength > 0) {
         put_number_field(w, "Variation seed", r->subseed);
         put_real_field(w, "Variation seed strength", r->subseed_strength);

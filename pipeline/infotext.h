@@ -21,6 +21,7 @@ struct infotext {
     const char *model, *model_hash;     /* NULL: left out */
     const char *vae;                    /* NULL: the model's own */
     const char *prediction;             /* NULL: as the file says */
+    const char *weights;                /* what they were converted to; NULL: as in the file */
 };
 
 /* The text in a block that the caller frees with memory_free. */

@@ -66,6 +66,40 @@ enum status model_hash(struct limn_model *model, const char **hash, struct error
     return status;
 }
 
+/* ---- weights ---- */
+
+static const struct {
+    const char *name;
+    enum dtype dtype;
+} storages[] = {
+    {"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {"q8_0", DTYPE_Q8_0}, {"q4_0", DTYPE_Q4_0}};
+
+enum { STORAGES = sizeof storages / sizeof *storages };
+
+const char *limn_weights_name(int i)
+{
+    return i >= 0 && i < STORAGES ? storages[i].name : NULL;
+}
+
+enum status model_storage(const char *weights, enum dtype *storage, struct error *err)
+{
+    *storage = DTYPE_COUNT;
+    if (!weights) return STATUS_OK;
+    for (int i = 0; i < STORAGES; i++) {
+        if (strcmp(storages[i].name, weights) != 0) continue;
+        *storage = storages[i].dtype;
+        return STATUS_OK;
+    }
+    return fail(err, STATUS_ARGUMENT, "weights '%s': must be f32, f16, bf16, q8_0 or q4_0", quote(weights).text);
+}
+
+const char *model_storage_name(enum dtype storage)
+{
+    for (int i = 0; i < STORAGES; i++)
+        if (storages[i].dtype == storage) return storages[i].name;
+    return NULL;
+}
+
 const struct checkpoint *model_vae_checkpoint(const struct limn_model *model)
 {
     return model->vae_checkpoint ? model->vae_checkpoint : model->checkpoint;
@@ -251,7 +285,9 @@ static enum status check_memory(const struct limn_model *model, struct error *er
     uint64_t least = 0;
     for (int i = 0; i < checkpoint_count(model->checkpoint); i++) {
         const struct tensor *t = checkpoint_at(model->checkpoint, i);
-        const uint64_t bytes = dtype_bytes(t->dtype, (size_t)t->count), floats = (uint64_t)t->count * sizeof(float);
+        const enum dtype dtype = model->storage != DTYPE_COUNT ? model->storage : t->dtype;
+        const size_t count = (size_t)t->count / dtype_block(dtype) * dtype_block(dtype);
+        const uint64_t bytes = dtype_bytes(dtype, count), floats = (uint64_t)t->count * sizeof(float);
         if (strncmp(t->name, "model.diffusion_model.", 22) == 0) least += bytes < floats ? bytes : floats;
     }
     if (!model->max_memory || least < model->max_memory) return STATUS_OK;
@@ -309,6 +345,7 @@ static enum status load_on_backend(struct limn_model *model, const struct limn_w
 {
     enum status status = params_create(&model->params, model->backend, err);
     if (status != STATUS_OK) return status;
+    params_store_as(model->params, model->storage);
     if (model->recognised.kind == MODEL_GAN) return gan_model_open(model, err);
     status = open_text(model, err);
     if (status == STATUS_OK) status = watch_check(watch, err);
@@ -359,6 +396,7 @@ static enum status open_gan(struct limn_model *model, const struct limn_model_op
 static enum status open_model(struct limn_model *model, const struct limn_model_options *options, struct error *err)
 {
     enum status status = check_options(options, err);
+    if (status == STATUS_OK) status = model_storage(options->weights, &model->storage, err);
     if (status == STATUS_OK) status = open_backend(model, options, err);
     if (status != STATUS_OK) return status;
     model->max_memory = options->max_memory;

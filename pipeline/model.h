@@ -42,6 +42,7 @@ struct limn_model {
     uint64_t max_memory; /* 0: no limit */
     uint64_t peak_bytes; /* most that weights and a stage's run have taken together so far */
     bool prediction_forced;
+    enum dtype storage;                                      /* of weights, as params_store_as takes it */
     char path[MODEL_PATH_BYTES], vae_path[MODEL_PATH_BYTES]; /* vae_path: "" if none was given */
     char hash[MODEL_HASH_BYTES];                             /* of the file; "" until it is asked for */
 };
@@ -53,6 +54,9 @@ MUST_CHECK enum status model_shipped_path(const char *name, char path[MODEL_PATH
 
 /* The file's name without folder and ending, for metadata. */
 void model_short_name(const char *path, char *name, size_t size);
+/* What weights are stored as (params_store_as), by one of limn_weights_name; NULL is DTYPE_COUNT. And the way back. */
+MUST_CHECK enum status model_storage(const char *weights, enum dtype *storage, struct error *err);
+const char *model_storage_name(enum dtype storage);
 /* First ten digits of the file's SHA-256, read once; "" for a folder. */
 MUST_CHECK enum status model_hash(struct limn_model *model, const char **hash, struct error *err);
 

@@ -144,6 +144,7 @@ static enum status describe(struct limn_model *model, const struct limn_request 
         .model_hash = hash,
         .vae = vae,
         .prediction = model->prediction_forced ? prediction_name(model->schedule.options.prediction) : NULL,
+        .weights = model_storage_name(model->storage),
     };
     return infotext_create(parameters, &infotext, err);
 }
