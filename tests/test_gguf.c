@@ -4,20 +4,17 @@
  * byte, so that each can be wrong in one place.
  */
 #include "core/base/memory.h"
-#include "core/io/bytes.h"
 #include "core/io/checkpoint_build.h"
+#include "tests/support/gguf.h"
 #include "tests/support/golden.h"
 #include "tests/support/scratch.h"
 
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-enum { KIND_U32 = 4, KIND_TEXT = 8, KIND_MANY = 9, TYPE_F32 = 0, TYPE_Q4_0 = 2, TYPE_Q8_0 = 8, TYPE_Q6_K = 14 };
 
 /* ---- what ggml's package wrote ---- */
 
@@ -85,69 +82,36 @@ static void test_cut_and_changed(void **state)
 
 /* ---- made by hand ---- */
 
-static void put(struct bytes *b, const void *data, size_t size)
-{
-    assert_true(bytes_append(b, data, size));
-}
-
-static void put_u32(struct bytes *b, uint32_t value)
-{
-    put(b, &value, sizeof value);
-}
-
-static void put_u64(struct bytes *b, uint64_t value)
-{
-    put(b, &value, sizeof value);
-}
-
-static void put_text(struct bytes *b, const char *text)
-{
-    put_u64(b, strlen(text));
-    put(b, text, strlen(text));
-}
-
-static void begin(struct bytes *b, uint32_t version, uint64_t tensors, uint64_t pairs)
-{
-    put(b, "GGUF", 4);
-    put_u32(b, version);
-    put_u64(b, tensors);
-    put_u64(b, pairs);
-}
-
 /* dim ends with a 0. */
 static void describe(struct bytes *b, const char *name, const uint64_t *dim, uint32_t type, uint64_t offset)
 {
     uint32_t rank = 0;
     while (dim[rank]) rank++;
-    put_text(b, name);
-    put_u32(b, rank);
-    for (uint32_t i = 0; i < rank; i++) put_u64(b, dim[i]);
-    put_u32(b, type);
-    put_u64(b, offset);
+    gguf_describe(b, name, rank, dim, type, offset);
 }
 
 static void put_data(struct bytes *b, size_t alignment, size_t size)
 {
-    while (b->size % alignment) put(b, "", 1);
-    for (size_t i = 0; i < size; i++) put(b, "\x3c", 1);
+    gguf_pad(b, alignment);
+    for (size_t i = 0; i < size; i++) gguf_put(b, "\x3c", 1);
 }
 
 #define DIM(...) ((const uint64_t[]){__VA_ARGS__, 0})
 
 static void two_tensors(struct bytes *b)
 {
-    begin(b, 2, 2, 1);
-    put_text(b, "general.alignment");
-    put_u32(b, KIND_U32);
-    put_u32(b, 8);
-    describe(b, "a", DIM(3), TYPE_F32, 0);
-    describe(b, "b", DIM(32, 2), TYPE_Q8_0, 16);
+    gguf_begin(b, 2, 2, 1);
+    gguf_put_text(b, "general.alignment");
+    gguf_put_u32(b, GGUF_KIND_U32);
+    gguf_put_u32(b, 8);
+    describe(b, "a", DIM(3), GGUF_F32, 0);
+    describe(b, "b", DIM(32, 2), GGUF_Q8_0, 16);
     put_data(b, 8, 16 + 68);
 }
 
 static void no_tensors(struct bytes *b)
 {
-    begin(b, 3, 0, 0);
+    gguf_begin(b, 3, 0, 0);
 }
 
 static const struct {
@@ -172,65 +136,65 @@ static void test_reads_what_is_right(void **state)
 
 static void version_1(struct bytes *b)
 {
-    begin(b, 1, 0, 0);
+    gguf_begin(b, 1, 0, 0);
 }
 
 static void big_endian(struct bytes *b)
 {
-    begin(b, 3u << 24, 0, 0);
+    gguf_begin(b, 3u << 24, 0, 0);
 }
 
 static void many_tensors(struct bytes *b)
 {
-    begin(b, 3, UINT64_MAX, 0);
+    gguf_begin(b, 3, UINT64_MAX, 0);
 }
 
 static void many_pairs(struct bytes *b)
 {
-    begin(b, 3, 0, UINT64_MAX);
-    put_text(b, "a");
-    put_u32(b, KIND_U32);
-    put_u32(b, 1);
+    gguf_begin(b, 3, 0, UINT64_MAX);
+    gguf_put_text(b, "a");
+    gguf_put_u32(b, GGUF_KIND_U32);
+    gguf_put_u32(b, 1);
 }
 
 static void long_key(struct bytes *b)
 {
-    begin(b, 3, 0, 1);
-    put_u64(b, UINT64_MAX);
+    gguf_begin(b, 3, 0, 1);
+    gguf_put_u64(b, UINT64_MAX);
 }
 
 static void unknown_kind(struct bytes *b)
 {
-    begin(b, 3, 0, 1);
-    put_text(b, "key");
-    put_u32(b, 13);
+    gguf_begin(b, 3, 0, 1);
+    gguf_put_text(b, "key");
+    gguf_put_u32(b, 13);
 }
 
 static void lists_of_lists(struct bytes *b)
 {
-    begin(b, 3, 0, 1);
-    put_text(b, "key");
-    put_u32(b, KIND_MANY);
-    put_u32(b, KIND_MANY);
-    put_u64(b, 1);
+    gguf_begin(b, 3, 0, 1);
+    gguf_put_text(b, "key");
+    gguf_put_u32(b, GGUF_KIND_MANY);
+    gguf_put_u32(b, GGUF_KIND_MANY);
+    gguf_put_u64(b, 1);
 }
 
 static void long_list(struct bytes *b)
 {
-    begin(b, 3, 0, 1);
-    put_text(b, "key");
-    put_u32(b, KIND_MANY);
-    put_u32(b, KIND_U32);
-    put_u64(b, UINT64_MAX / 4 + 2); /* times 4 it would be 4 */
-    put_u32(b, 1);
+    gguf_begin(b, 3, 0, 1);
+    gguf_put_text(b, "key");
+    gguf_put_u32(b, GGUF_KIND_MANY);
+    gguf_put_u32(b, GGUF_KIND_U32);
+    gguf_put_u64(b, UINT64_MAX / 4 + 2); /* times 4 it would be 4 */
+    gguf_put_u32(b, 1);
 }
 
 static void alignment_of(struct bytes *b, uint32_t alignment)
 {
-    begin(b, 3, 0, 1);
-    put_text(b, "general.alignment");
-    put_u32(b, KIND_U32);
-    put_u32(b, alignment);
+    gguf_begin(b, 3, 0, 1);
+    gguf_put_text(b, "general.alignment");
+    gguf_put_u32(b, GGUF_KIND_U32);
+    gguf_put_u32(b, alignment);
 }
 
 static void alignment_0(struct bytes *b)
@@ -245,14 +209,14 @@ static void alignment_24(struct bytes *b)
 
 static void one(struct bytes *b, const char *name, const uint64_t *dim, uint32_t type, uint64_t offset, size_t data)
 {
-    begin(b, 3, 1, 0);
+    gguf_begin(b, 3, 1, 0);
     describe(b, name, dim, type, offset);
     put_data(b, 32, data);
 }
 
 static void type_q6_k(struct bytes *b)
 {
-    one(b, "a", DIM(256), TYPE_Q6_K, 0, 210);
+    one(b, "a", DIM(256), GGUF_Q6_K, 0, 210);
 }
 
 static void type_99(struct bytes *b)
@@ -262,64 +226,64 @@ static void type_99(struct bytes *b)
 
 static void nine_dimensions(struct bytes *b)
 {
-    one(b, "a", DIM(1, 1, 1, 1, 1, 1, 1, 1, 1), TYPE_F32, 0, 4);
+    one(b, "a", DIM(1, 1, 1, 1, 1, 1, 1, 1, 1), GGUF_F32, 0, 4);
 }
 
 static void huge_dimension(struct bytes *b)
 {
-    one(b, "a", DIM(UINT64_MAX), TYPE_F32, 0, 4);
+    one(b, "a", DIM(UINT64_MAX), GGUF_F32, 0, 4);
 }
 
 static void huge_product(struct bytes *b)
 {
-    one(b, "a", DIM(UINT64_C(1) << 40, UINT64_C(1) << 40), TYPE_F32, 0, 4);
+    one(b, "a", DIM(UINT64_C(1) << 40, UINT64_C(1) << 40), GGUF_F32, 0, 4);
 }
 
 static void half_a_block(struct bytes *b)
 {
-    one(b, "a", DIM(16, 2), TYPE_Q4_0, 0, 18);
+    one(b, "a", DIM(16, 2), GGUF_Q4_0, 0, 18);
 }
 
 static void nul_in_name(struct bytes *b)
 {
-    begin(b, 3, 1, 0);
-    put_u64(b, 3);
-    put(b, "a\0b", 3);
+    gguf_begin(b, 3, 1, 0);
+    gguf_put_u64(b, 3);
+    gguf_put(b, "a\0b", 3);
 }
 
 static void name_no_utf8(struct bytes *b)
 {
-    one(b, "\xff", DIM(1), TYPE_F32, 0, 4);
+    one(b, "\xff", DIM(1), GGUF_F32, 0, 4);
 }
 
 static void offset_off(struct bytes *b)
 {
-    one(b, "a", DIM(1), TYPE_F32, 32, 64);
+    one(b, "a", DIM(1), GGUF_F32, 32, 64);
 }
 
 static void offset_overlaps(struct bytes *b)
 {
-    begin(b, 3, 2, 0);
-    describe(b, "a", DIM(1), TYPE_F32, 0);
-    describe(b, "b", DIM(1), TYPE_F32, 0);
+    gguf_begin(b, 3, 2, 0);
+    describe(b, "a", DIM(1), GGUF_F32, 0);
+    describe(b, "b", DIM(1), GGUF_F32, 0);
     put_data(b, 32, 64);
 }
 
 static void data_missing(struct bytes *b)
 {
-    one(b, "a", DIM(100), TYPE_F32, 0, 399);
+    one(b, "a", DIM(100), GGUF_F32, 0, 399);
 }
 
 static void data_far_too_long(struct bytes *b)
 {
-    one(b, "a", DIM(UINT64_C(1) << 60), TYPE_F32, 0, 4);
+    one(b, "a", DIM(UINT64_C(1) << 60), GGUF_F32, 0, 4);
 }
 
 static void same_name(struct bytes *b)
 {
-    begin(b, 3, 2, 0);
-    describe(b, "a", DIM(1), TYPE_F32, 0);
-    describe(b, "a", DIM(1), TYPE_F32, 32);
+    gguf_begin(b, 3, 2, 0);
+    describe(b, "a", DIM(1), GGUF_F32, 0);
+    describe(b, "a", DIM(1), GGUF_F32, 32);
     put_data(b, 32, 64);
 }
 
