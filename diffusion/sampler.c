@@ -115,22 +115,22 @@ static void lcm_level(const struct recipe *r, int i, struct sampler_step *step)
 
 /* ---- weights ---- */
 
+/* Ho et al. 2020, equations 6 and 7: the posterior's mean and the smaller of its two variances. */
+static void ddpm_weigh(const struct recipe *r, const struct sampler_step *before, struct sampler_step *step)
+{
+    (void)r, (void)before;
+    const double a = step->alpha * step->alpha, next = step[1].alpha * step[1].alpha;
+    const double beta = 1 - a / next;
+    step->data = sqrt(next) * beta / (1 - a);
+    step->keep = sqrt(a / next) * (1 - next) / (1 - a);
+    if (step->time > 0) step->noise = sqrt(fmax((1 - next) / (1 - a) * beta, 1e-20));
+}
+
 /* alphas_cumprod one stride of the training schedule before this step, however the times are spaced. */
 static double signal_before(const struct recipe *r, const struct sampler_step *step, double at_end)
 {
     const int time = (int)step->time - r->schedule->options.train_steps / r->steps;
     return time < 0 ? at_end : r->schedule->alphas_cumprod[time];
-}
-
-/* Ho et al. 2020, equations 6 and 7: the posterior's mean and the smaller of its two variances. */
-static void ddpm_weigh(const struct recipe *r, const struct sampler_step *before, struct sampler_step *step)
-{
-    (void)before;
-    const double a = step->alpha * step->alpha, next = signal_before(r, step, 1);
-    const double beta = 1 - a / next;
-    step->data = sqrt(next) * beta / (1 - a);
-    step->keep = sqrt(a / next) * (1 - next) / (1 - a);
-    if (step->time > 0) step->noise = sqrt(fmax((1 - next) / (1 - a) * beta, 1e-20));
 }
 
 /* Song et al. 2020 (arXiv 2010.02502), equations 12 and 16, with eps written as (x - alpha x0) / sigma. */

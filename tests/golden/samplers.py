@@ -66,11 +66,23 @@ def cases():
     for s in SCHEDULERS:
         add(f"{s}.steps_7", steps=7)
         add(f"{s}.steps_1", steps=1)
+    for s in ("ddpm", "ddim"):   # a number of steps that does not divide 1000
+        add(f"{s}.trailing_7", TRAILING, steps=7)
+        add(f"{s}.linspace_7", LINSPACE, steps=7)
     add("dpmpp_2m.steps_20", steps=20)
     add("dpmpp_2m_sde.steps_20", steps=20)
     add("dpmpp_2m.steps_2", steps=2)
     add("lcm.steps_4", steps=4)
     return out
+
+
+def next_of_its_own(scheduler, time):
+    """DDPM's previous time as diffusers has it since 0.32; before that it was time - 1000 // n, whatever the spacing."""
+    at = (scheduler.timesteps == time).nonzero(as_tuple=True)[0][0]
+    return scheduler.timesteps[at + 1] if at + 1 < len(scheduler.timesteps) else torch.tensor(-1)
+
+
+diffusers.DDPMScheduler.previous_timestep = next_of_its_own
 
 
 class Noise:
