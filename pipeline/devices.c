@@ -10,7 +10,7 @@
 static const struct {
     const char *name;
     enum dtype dtype;
-} computes[] = {{"f32", DTYPE_F32}, {"bf16", DTYPE_BF16}};
+} computes[] = {{"f32", DTYPE_F32}, {"bf16", DTYPE_BF16}, {"f16", DTYPE_F16}};
 
 enum { COMPUTES = sizeof computes / sizeof *computes };
 
@@ -28,7 +28,7 @@ static enum status find_compute(enum dtype *dtype, const char *name, struct erro
         *dtype = computes[i].dtype;
         return STATUS_OK;
     }
-    return fail(err, STATUS_ARGUMENT, "compute '%.80s': must be f32 or bf16", name);
+    return fail(err, STATUS_ARGUMENT, "compute '%.80s': must be f32, bf16 or f16", name);
 }
 
 static enum status open_cpu(struct backend **out, const struct device_request *request, struct error *err)

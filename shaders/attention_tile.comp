@@ -8,6 +8,7 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LOCAL = 64;
@@ -16,10 +17,10 @@ layout(constant_id = 2) const uint KEYS_EACH = 4; // of a block, that one invoca
 layout(constant_id = 3) const uint VALUES = 32;   // rows of v in shared memory at a time; divides KEYS
 layout(constant_id = 4) const uint CAUSAL = 0;
 
-layout(std430, binding = 0) writeonly buffer result_buffer { vec4 y[]; };
-layout(std430, binding = 1) readonly buffer q_buffer { vec4 q[]; };
-layout(std430, binding = 2) readonly buffer k_buffer { vec4 k[]; };
-layout(std430, binding = 3) readonly buffer v_buffer { vec4 v[]; };
+layout(std430, binding = 0) writeonly buffer result_buffer { VALUE4 y[]; };
+layout(std430, binding = 1) readonly buffer q_buffer { VALUE4 q[]; };
+layout(std430, binding = 2) readonly buffer k_buffer { VALUE4 k[]; };
+layout(std430, binding = 3) readonly buffer v_buffer { VALUE4 v[]; };
 
 layout(push_constant) uniform arguments
 {
@@ -57,9 +58,9 @@ void main()
                 const uint row = at / CHUNK4, d = chunk + at % CHUNK4;
                 vec4 four = vec4(0.0);
                 if (d < HEAD4 && row < QUERIES)
-                    four = q[(b * T + min(first + row, T - 1)) * D4 + head * HEAD4 + d];
+                    four = vec4(q[(b * T + min(first + row, T - 1)) * D4 + head * HEAD4 + d]);
                 else if (d < HEAD4)
-                    four = k[(b * S + min(block + row - QUERIES, S - 1)) * D4 + head * HEAD4 + d];
+                    four = vec4(k[(b * S + min(block + row - QUERIES, S - 1)) * D4 + head * HEAD4 + d]);
                 rows[row * LINE4 + at % CHUNK4] = four;
             }
             barrier();
@@ -95,7 +96,7 @@ void main()
         for (uint start = 0; start < KEYS; start += VALUES) {
             barrier();
             for (uint at = lane; at < VALUES4; at += LOCAL)
-                rows[at] = v[(b * S + min(block + start + at / HEAD4, S - 1)) * D4 + head * HEAD4 + at % HEAD4];
+                rows[at] = vec4(v[(b * S + min(block + start + at / HEAD4, S - 1)) * D4 + head * HEAD4 + at % HEAD4]);
             barrier();
             for (uint key = 0; key < VALUES; key++) {
                 const vec4 share = shares[(start + key) * DOWN + down];
@@ -115,6 +116,6 @@ void main()
     [[unroll]] for (uint i = 0; i < 4; i++)
         [[unroll]] for (uint e = 0; e < EACH; e++) {
             const uint d = e * ACROSS + right;
-            if (query[i] < T && d < HEAD4) y[(b * T + query[i]) * D4 + head * HEAD4 + d] = result[4 * e + i] / total[i];
+            if (query[i] < T && d < HEAD4) y[(b * T + query[i]) * D4 + head * HEAD4 + d] = VALUE4(result[4 * e + i] / total[i]);
         }
 }

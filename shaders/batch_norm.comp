@@ -4,11 +4,12 @@
 // element.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x = 64) in;
 
-layout(std430, binding = 0) buffer result_buffer { float y[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { float x[]; };
+layout(std430, binding = 0) buffer result_buffer { VALUE y[]; };
+layout(std430, binding = 1) readonly buffer x_buffer { VALUE x[]; };
 layout(std430, binding = 2) readonly buffer weight_buffer { float weight[]; };
 layout(std430, binding = 3) readonly buffer bias_buffer { float bias[]; };
 layout(std430, binding = 4) readonly buffer mean_buffer { float mean[]; };
@@ -24,5 +25,5 @@ void main()
 {
     const uint at = invocation_index(), c = at % C;
     if (at >= count) return;
-    y[at] = (x[at] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c];
+    y[at] = VALUE((float(x[at]) - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]);
 }

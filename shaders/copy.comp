@@ -1,15 +1,16 @@
 #version 450
 // SPDX-License-Identifier: MIT
-// Moves 32-bit elements: slices, permutations, halves of a concatenation, repeated dimensions, zeros around. An
+// Moves elements as they are: slices, permutations, halves of a concatenation, repeated dimensions, zeros around. An
 // invocation is one place of a box of four dimensions, which has strides in the result and in the operand; where its
 // index along `axis` lies outside start .. start + length - 1, the result is 0.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x = 64) in;
 
-layout(std430, binding = 0) writeonly buffer result_buffer { uint y[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { uint x[]; };
+layout(std430, binding = 0) writeonly buffer result_buffer { WORD y[]; };
+layout(std430, binding = 1) readonly buffer x_buffer { WORD x[]; };
 
 layout(push_constant) uniform arguments
 {
@@ -29,6 +30,6 @@ void main()
     const uint from = x_first + i0 * x_stride0 + i1 * x_stride1 + i2 * x_stride2 + i3 * x_stride3;
     const uint to = y_first + i0 * y_stride0 + i1 * y_stride1 + i2 * y_stride2 + i3 * y_stride3;
     uint value = 0;
-    if (along < length) value = x[from];
-    y[to] = value;
+    if (along < length) value = uint(x[from]);
+    y[to] = WORD(value);
 }

@@ -4,13 +4,14 @@
 // the lowest if there are several.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x = 64) in;
 layout(constant_id = 0) const uint DTYPE = 0;
 
 #include "weights.glsl"
 
-layout(std430, binding = 0) writeonly buffer result_buffer { float y[]; };
+layout(std430, binding = 0) writeonly buffer result_buffer { VALUE y[]; };
 layout(std430, binding = 1) readonly buffer ids_buffer { uint ids[]; };
 WEIGHTS(table, 2);
 layout(std430, binding = 3) buffer bad_buffer { uint bad; };
@@ -27,5 +28,5 @@ void main()
         value = WEIGHT(table, id * D + at % D);
     else
         atomicMin(bad, at / D);
-    y[at] = value;
+    y[at] = VALUE(value);
 }

@@ -6,13 +6,14 @@
 // no digits.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LOCAL = 64;
 layout(constant_id = 1) const uint ACT = 0;
 
-layout(std430, binding = 0) buffer result_buffer { float y[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { float x[]; };
+layout(std430, binding = 0) buffer result_buffer { VALUE y[]; };
+layout(std430, binding = 1) readonly buffer x_buffer { VALUE x[]; };
 layout(std430, binding = 2) readonly buffer weight_buffer { float weight[]; };
 layout(std430, binding = 3) readonly buffer bias_buffer { float bias[]; };
 
@@ -33,11 +34,11 @@ void main()
     if (task >= tasks) return;
     const uint first = task % groups * width, origin = task / groups * rows * pitch + first, count = rows * width;
     float sum = 0.0, square = 0.0;
-    for (uint i = lane; i < count; i += LOCAL) sum += x[origin + i / width * pitch + i % width];
+    for (uint i = lane; i < count; i += LOCAL) sum += float(x[origin + i / width * pitch + i % width]);
     const float rough = group_sum(sum) / float(count);
     sum = 0.0;
     for (uint i = lane; i < count; i += LOCAL) {
-        const float apart = x[origin + i / width * pitch + i % width] - rough;
+        const float apart = float(x[origin + i / width * pitch + i % width]) - rough;
         sum += apart;
         square += apart * apart;
     }
@@ -46,9 +47,9 @@ void main()
     const float inverse = 1.0 / sqrt(variance + eps);
     for (uint i = lane; i < count; i += LOCAL) {
         const uint at = origin + i / width * pitch + i % width, c = first + i % width;
-        float value = (x[at] - rough - left) * inverse;
+        float value = (float(x[at]) - rough - left) * inverse;
         if (has_weight != 0) value *= weight[c];
         if (has_bias != 0) value += bias[c];
-        y[at] = activate(ACT, value, 0.0);
+        y[at] = VALUE(activate(ACT, value, 0.0));
     }
 }

@@ -5,13 +5,14 @@
 // A workgroup is a group, laid out as in norm.comp.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LOCAL = 64;
 
-layout(std430, binding = 0) buffer result_buffer { float dx[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { float x[]; };
-layout(std430, binding = 2) readonly buffer dy_buffer { float dy[]; };
+layout(std430, binding = 0) buffer result_buffer { VALUE dx[]; };
+layout(std430, binding = 1) readonly buffer x_buffer { VALUE x[]; };
+layout(std430, binding = 2) readonly buffer dy_buffer { VALUE dy[]; };
 
 layout(push_constant) uniform arguments
 {
@@ -27,22 +28,22 @@ void main()
     if (task >= tasks) return;
     const uint origin = task / groups * rows * pitch + task % groups * width, count = rows * width;
     float sum = 0.0, square = 0.0, sum_dy = 0.0, sum_both = 0.0;
-    for (uint i = lane; i < count; i += LOCAL) sum += x[origin + i / width * pitch + i % width];
+    for (uint i = lane; i < count; i += LOCAL) sum += float(x[origin + i / width * pitch + i % width]);
     const float rough = group_sum(sum) / float(count);
     sum = 0.0;
-    for (uint i = lane; i < count; i += LOCAL) sum += x[origin + i / width * pitch + i % width] - rough;
+    for (uint i = lane; i < count; i += LOCAL) sum += float(x[origin + i / width * pitch + i % width]) - rough;
     const float mean = rough + group_sum(sum) / float(count);
     for (uint i = lane; i < count; i += LOCAL) {
         const uint at = origin + i / width * pitch + i % width;
-        const float apart = x[at] - mean;
+        const float apart = float(x[at]) - mean;
         square += apart * apart;
-        sum_dy += dy[at];
-        sum_both += dy[at] * apart;
+        sum_dy += float(dy[at]);
+        sum_both += float(dy[at]) * apart;
     }
     const float inverse = 1.0 / sqrt(group_sum(square) / float(count) + eps);
     const float mean_dy = group_sum(sum_dy) / float(count), mean_both = group_sum(sum_both) / float(count) * inverse;
     for (uint i = lane; i < count; i += LOCAL) {
         const uint at = origin + i / width * pitch + i % width;
-        dx[at] = (dy[at] - mean_dy - (x[at] - mean) * inverse * mean_both) * inverse;
+        dx[at] = VALUE((float(dy[at]) - mean_dy - (float(x[at]) - mean) * inverse * mean_both) * inverse);
     }
 }

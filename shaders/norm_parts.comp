@@ -4,12 +4,13 @@
 // picture, and finds its mean and the sum of the squares of what differs from it. norm_join.comp puts them together.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LOCAL = 64;
 
 layout(std430, binding = 0) writeonly buffer part_buffer { vec2 part[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { float x[]; };
+layout(std430, binding = 1) readonly buffer x_buffer { VALUE x[]; };
 
 // A group is `rows` runs of `width` elements, `pitch` apart; there are `groups` of them side by side.
 layout(push_constant) uniform arguments { uint tasks, groups, rows, width, pitch, parts, part_rows; };
@@ -28,12 +29,12 @@ void main()
     const float count = float((min(first + part_rows, rows) - first) * width);
     float sum = 0.0, square = 0.0;
     for (uint r = first + row; r < end; r += down)
-        for (uint c = column; c < width; c += across) sum += x[origin + r * pitch + c];
+        for (uint c = column; c < width; c += across) sum += float(x[origin + r * pitch + c]);
     const float mean = group_sum(sum) / count;
     sum = 0.0;
     for (uint r = first + row; r < end; r += down)
         for (uint c = column; c < width; c += across) {
-            const float apart = x[origin + r * pitch + c] - mean;
+            const float apart = float(x[origin + r * pitch + c]) - mean;
             sum += apart;
             square += apart * apart;
         }

@@ -12,6 +12,7 @@
 //
 // Where k is long it is cut into parts, one a workgroup in z, which sum_parts.comp adds up.
 #include "common.glsl"
+#include "values.glsl"
 
 const uint WINDOW = 0, MATRICES = 1, PHASES = 2, GRADIENT = 3;
 
@@ -28,14 +29,15 @@ layout(constant_id = 8) const uint FOURS = 1;   // what lies side by side comes 
 
 #include "weights.glsl"
 
-layout(std430, binding = 0) buffer result_buffer { float y[]; };
-layout(std430, binding = 1) readonly buffer a_buffer { float a[]; };
-layout(std430, binding = 1) readonly buffer a_fours_buffer { vec4 a_fours[]; };
+layout(std430, binding = 0) buffer result_buffer { VALUE y[]; };
+layout(std430, binding = 0) buffer parts_buffer { float parts[]; }; // where k is cut: scratch
+layout(std430, binding = 1) readonly buffer a_buffer { VALUE a[]; };
+layout(std430, binding = 1) readonly buffer a_fours_buffer { VALUE4 a_fours[]; };
 WEIGHTS(b, 2);
 layout(std430, binding = 2) readonly buffer b_words_buffer { vec4 b_words[]; };
 layout(std430, binding = 2) readonly buffer b_halves_buffer { uvec2 b_halves[]; };
 layout(std430, binding = 3) readonly buffer bias_buffer { float bias[]; };
-layout(std430, binding = 4) readonly buffer residual_buffer { float residual[]; };
+layout(std430, binding = 4) readonly buffer residual_buffer { VALUE residual[]; };
 
 layout(push_constant) uniform arguments
 {
@@ -55,7 +57,7 @@ layout(push_constant) uniform arguments
 
 vec4 a_four(uint at)
 {
-    return a_fours[at / 4];
+    return vec4(a_fours[at / 4]);
 }
 
 vec4 b_four(uint at)
@@ -186,7 +188,7 @@ void fetch_b(uint n, uint k, uint end, out vec4 block[4])
 float fetch_a_one(uint i, uint m, uint k, uint end)
 {
     uint at;
-    return find_a(i, m, k, end, at) ? a[at] : 0.0;
+    return find_a(i, m, k, end, at) ? float(a[at]) : 0.0;
 }
 
 float fetch_b_one(uint n, uint k, uint end)
@@ -217,5 +219,9 @@ void store(uint m, uint n, float sum)
         if (place.x >= result_tall || place.y >= result_wide) return; // of a phase that has one less
         row = (m / (tall * wide) * result_tall + place.x) * result_wide + place.y;
     }
-    y[gl_WorkGroupID.z * count + row * N + n] = finish(sum, row, n, N);
+    sum = finish(sum, row, n, N);
+    if (gl_NumWorkGroups.z > 1)
+        parts[gl_WorkGroupID.z * count + row * N + n] = sum;
+    else
+        y[row * N + n] = VALUE(sum);
 }

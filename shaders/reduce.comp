@@ -4,14 +4,15 @@
 // workgroup, or one alone.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LOCAL = 64;
 layout(constant_id = 1) const uint EACH = 64;
 layout(constant_id = 2) const uint MAXIMUM = 0; // 1: the largest; 0: the sum times `factor`
 
-layout(std430, binding = 0) writeonly buffer result_buffer { float y[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { float x[]; };
+layout(std430, binding = 0) writeonly buffer result_buffer { VALUE y[]; };
+layout(std430, binding = 1) readonly buffer x_buffer { VALUE x[]; };
 
 // The dimensions that stay and those that go, as sizes and strides in x; sizes are 1 where there is none.
 layout(push_constant) uniform arguments
@@ -51,10 +52,10 @@ void main()
     if (result < results) {
         const uint origin = kept_place(result);
         for (uint i = lane; i < count; i += EACH) {
-            const float element = x[origin + gone_place(i)];
+            const float element = float(x[origin + gone_place(i)]);
             value = MAXIMUM != 0 ? max(value, element) : value + element;
         }
     }
     if (EACH > 1) value = MAXIMUM != 0 ? group_max(value) : group_sum(value);
-    if (lane == 0 && result < results) y[result] = MAXIMUM != 0 ? value : value * factor;
+    if (lane == 0 && result < results) y[result] = VALUE(MAXIMUM != 0 ? value : value * factor);
 }

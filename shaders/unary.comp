@@ -3,13 +3,14 @@
 // y = f(x), or y = factor x + offset: an invocation is an element.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "values.glsl"
 
 layout(local_size_x = 64) in;
 layout(constant_id = 0) const uint KIND = 0; // enum unary, or AFFINE
 const uint AFFINE = 255;
 
-layout(std430, binding = 0) buffer result_buffer { float y[]; };
-layout(std430, binding = 1) readonly buffer x_buffer { float x[]; };
+layout(std430, binding = 0) buffer result_buffer { VALUE y[]; };
+layout(std430, binding = 1) readonly buffer x_buffer { VALUE x[]; };
 
 layout(push_constant) uniform arguments
 {
@@ -23,5 +24,5 @@ void main()
 {
     const uint at = invocation_index();
     if (at >= count) return;
-    y[at] = KIND == AFFINE ? a * x[at] + b : activate(KIND, x[at], a);
+    y[at] = VALUE(KIND == AFFINE ? a * float(x[at]) + b : activate(KIND, float(x[at]), a));
 }

@@ -25,6 +25,7 @@ struct fixture {
     struct backend *backend;
     struct vk_context *context;
     bool *used; /* by kernel, in the order of the families: some case ran it */
+    bool halves; /* values lie as F16 */
     int every, cases;
 };
 
@@ -38,9 +39,21 @@ static float *run(struct fixture *f, struct graph *g, const struct node *node, c
         in[i] = (const char *)values[i].stored + (shared ? 0 : (size_t)picture * values[i].bytes / CASE_BATCH);
     }
     struct error err = {0};
-    float *result = run_node(f->backend, g, node, in, over, &err);
+    void *result = run_node(f->backend, g, node, in, over, &err);
     if (!result) fail_msg("%s", err.text);
-    return result;
+    if (node->dtype != DTYPE_F16) return result;
+    const size_t n = (size_t)shape_count(node->shape);
+    float *wide = test_malloc(n * sizeof *wide);
+    dtype_to_f32(wide, result, DTYPE_F16, n);
+    test_free(result);
+    return wide;
+}
+
+/* As a plan does it whose values lie as halves. */
+static void store_halves(const struct graph *g)
+{
+    for (int i = 0; i < g->count; i++)
+        if (g->nodes[i]->op != OP_PARAM && g->nodes[i]->dtype == DTYPE_F32) g->nodes[i]->dtype = DTYPE_F16;
 }
 
 static void check_batch(struct fixture *f, case_builder *build, const struct case_spec *s,
@@ -49,6 +62,7 @@ static void check_batch(struct fixture *f, case_builder *build, const struct cas
     struct graph g = {0};
     const struct node *one = build(&g, 1, s);
     case_set_dtypes(one, s);
+    if (f->halves) store_halves(&g);
     const int64_t n = shape_count(one->shape);
     for (int64_t b = 0; b < CASE_BATCH; b += CASE_BATCH - 1) {
         float *got = run(f, &g, one, values, b, -1);
@@ -83,24 +97,23 @@ static void check_kernels(struct fixture *f, struct graph *g, case_builder *buil
     for (int i = 0; i < vk_family_count(); i++)
         for (int k = 0; k < vk_family_at(i)->count; k++, number++) {
             const struct vk_kernel *kernel = &vk_family_at(i)->kernels[k];
-            if (kernel->op != node->op) continue;
+            if (kernel->op != node->op && kernel->op != VK_ANY_OP) continue;
             f->context->choice.only = kernel;
             if (!f->backend->f->supports(f->backend, node, NULL)) continue;
-            snprintf(name, sizeof name, "%s of %s", kernel->name, vk_family_at(i)->name);
+            snprintf(name, sizeof name, "%s of %s%s", kernel->name, vk_family_at(i)->name, f->halves ? ", halves" : "");
             check_kernel(f, g, build, s, node, values, want, name);
             f->used[number] = true;
         }
     f->context->choice.only = NULL;
 }
 
-static void check(void *context, case_builder *build, struct case_spec s)
+static void check_case(struct fixture *f, case_builder *build, struct case_spec s)
 {
-    struct fixture *f = context;
-    if (f->cases++ % f->every != 0) return;
     struct graph g = {0};
     const struct node *node = build(&g, CASE_BATCH, &s);
     if (g.error.status != STATUS_OK) fail_msg("%s", g.error.text);
     case_set_dtypes(node, &s);
+    if (f->halves) store_halves(&g);
     struct case_value values[NODE_MAX_INPUTS] = {{0}};
     const double *exact[NODE_MAX_INPUTS] = {0};
     for (int i = 0; i < node->inputs; i++) {
@@ -119,6 +132,19 @@ static void check(void *context, case_builder *build, struct case_spec s)
     for (int i = 0; i < node->inputs; i++)
         if (node->input[i]) case_value_clear(&values[i]);
     graph_clear(&g);
+}
+
+/* Every third case with halves too, in turns that come to each kind of weight. */
+static void check(void *context, case_builder *build, struct case_spec s)
+{
+    struct fixture *f = context;
+    const int number = f->cases++;
+    if (number % f->every != 0) return;
+    check_case(f, build, s);
+    if (number / f->every % 3 != 0 || !f->context->device->caps.half_storage) return;
+    f->halves = true;
+    check_case(f, build, s);
+    f->halves = false;
 }
 
 #define X(name)                                                                                                        \

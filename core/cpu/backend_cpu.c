@@ -126,9 +126,10 @@ static const struct backend_functions functions = {
 static enum status choose_compute(struct cpu_kernels *kernels, enum dtype compute, struct error *err)
 {
     if (compute == DTYPE_F32 || (compute == DTYPE_BF16 && cpu_kernels_bf16(kernels))) return STATUS_OK;
-    return fail(err, STATUS_UNSUPPORTED, "compute %s: this processor has no such instructions; f32 is allowed%s",
-                dtype_name(compute),
-                compute == DTYPE_BF16 ? " (bf16 needs AVX-512 BF16 or AMX)" : ", and bf16 where the processor has it");
+    if (compute == DTYPE_BF16)
+        return fail(err, STATUS_UNSUPPORTED,
+                    "compute bf16: this processor has no such instructions (AVX-512 BF16 or AMX), only f32");
+    return fail(err, STATUS_UNSUPPORTED, "compute f16: the CPU has f32 and bf16; f16 is for Vulkan devices");
 }
 
 enum status cpu_backend_open(struct backend **out, const struct backend_options *options, struct error *err)

@@ -59,7 +59,8 @@ static bool is_weight(const struct node *node)
 
 static bool dtype_fits(const struct node *node, int i)
 {
-    const enum dtype dtype = node->input[i]->dtype;
+    const bool half = node->input[i]->dtype == DTYPE_F16 && node->input[i]->op != OP_PARAM;
+    const enum dtype dtype = half ? DTYPE_F32 : node->input[i]->dtype;
     switch (node->op) {
     case OP_EMBEDDING:
         if (i == 0) return dtype == DTYPE_I32;
@@ -68,7 +69,7 @@ static bool dtype_fits(const struct node *node, int i)
     case OP_LINEAR:
     case OP_CONV2D:
     case OP_CONV2D_TRANSPOSE: return dtype == DTYPE_F32 || (i == 1 && is_weight(node->input[i]));
-    case OP_RESHAPE: return dtype == node->dtype;
+    case OP_RESHAPE: return dtype == DTYPE_F32 || dtype == node->dtype;
     default: return dtype == DTYPE_F32;
     }
 }

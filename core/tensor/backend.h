@@ -53,6 +53,7 @@ struct backend {
     const struct backend_functions *f;
     const struct backend_probe *probe; /* borrowed; NULL, unless someone measures */
     bool plain; /* plans that are made from now on use the plain kernels, which keep f32 from end to end */
+    bool half;  /* and else their values lie in memory as F16 */
     char reason[BACKEND_REASON_BYTES]; /* why `supports` last said no, if there is more to say than that */
 };
 
@@ -60,7 +61,8 @@ struct backend_options {
     int threads;         /* CPU: 0 = all processors */
     bool reference_only; /* only the reference kernels (Vulkan: the simple ones), for tests and doubts */
     const char *device;  /* Vulkan: a number or a part of the device's name; NULL: the best real GPU */
-    enum dtype compute;  /* F32, or BF16 where the backend can: products' operands are rounded to it, sums stay F32 */
+    enum dtype compute;  /* F32; BF16, where the CPU can: products' operands are rounded to it; F16, where the Vulkan
+                            device can: values lie in memory as halves. Sums are F32 in any case */
 };
 
 /* LIMN_VULKAN is set where the build found glslc and Vulkan's headers. */
@@ -71,7 +73,8 @@ struct backend_options {
 #endif
 
 /* The types that every backend takes: a product's weight or an embedding's table may be any that stores weights, an
- * embedding's ids and what becomes of them by reshaping are I32; all else is F32. */
+ * embedding's ids and what becomes of them by reshaping are I32; all else is F32. What is no parameter may be F16 in
+ * the plans of a backend whose values lie so. */
 bool backend_takes(const struct node *node);
 
 #define X(name)                                                                                                        \

@@ -8,6 +8,7 @@ struct exec {
     struct backend *backend; /* borrowed */
     struct plan *plan;       /* owned */
     struct buffer *arena;    /* owned */
+    void *staging;           /* owned; for values that the arena has as halves: the largest that comes or goes */
 };
 
 void exec_destroy(struct exec *exec)
@@ -15,6 +16,7 @@ void exec_destroy(struct exec *exec)
     if (!exec) return;
     exec->backend->f->free(exec->backend, exec->arena);
     plan_destroy(exec->plan);
+    memory_free(exec->staging);
     memory_free(exec);
 }
 
@@ -39,14 +41,46 @@ static enum status check_bound(const struct plan *plan, struct error *err)
     return STATUS_OK;
 }
 
+/* Of F32 on the host's side, whatever the arena has. */
+static enum status write_values(struct exec *exec, const struct node *node, const void *values, struct error *err)
+{
+    const void *from = values;
+    if (node->dtype == DTYPE_F16) {
+        dtype_from_f32(exec->staging, DTYPE_F16, values, (size_t)shape_count(node->shape));
+        from = exec->staging;
+    }
+    return exec->backend->f->upload(exec->backend, exec->arena, exec->plan->offsets[node->index], from,
+                                    node_bytes(node), err);
+}
+
+static bool is_output(const struct graph *g, const struct node *node)
+{
+    for (int i = 0; i < g->output_count; i++)
+        if (g->outputs[i] == node) return true;
+    return false;
+}
+
+static enum status make_staging(struct exec *exec, struct error *err)
+{
+    const struct graph *g = exec->graph;
+    size_t most = 0;
+    for (int i = 0; i < g->count; i++) {
+        const struct node *node = g->nodes[i];
+        const bool crosses = node->op == OP_INPUT || node->op == OP_CONSTANT || is_output(g, node);
+        if (crosses && node->dtype == DTYPE_F16 && node_bytes(node) > most) most = node_bytes(node);
+    }
+    if (most == 0) return STATUS_OK;
+    exec->staging = memory_alloc_raw(most);
+    return exec->staging ? STATUS_OK : fail_no_memory(err, "values on their way", most);
+}
+
 static enum status upload_constants(struct exec *exec, struct error *err)
 {
-    struct backend *b = exec->backend;
     enum status status = STATUS_OK;
     for (int i = 0; i < exec->graph->count && status == STATUS_OK; i++) {
         const struct node *node = exec->graph->nodes[i];
         if (node->op != OP_CONSTANT || exec->plan->offsets[i] == SIZE_MAX) continue;
-        status = b->f->upload(b, exec->arena, exec->plan->offsets[i], node->as.constant, node_bytes(node), err);
+        status = write_values(exec, node, node->as.constant, err);
     }
     return status;
 }
@@ -66,7 +100,8 @@ static enum status prepare(struct exec *exec, size_t limit, size_t *needed, stru
                     (double)bytes / mib, (double)limit / mib);
     exec->arena = exec->backend->f->alloc(exec->backend, bytes, err);
     if (!exec->arena) return err->status;
-    return upload_constants(exec, err);
+    status = make_staging(exec, err);
+    return status == STATUS_OK ? upload_constants(exec, err) : status;
 }
 
 enum status exec_create(struct exec **out, struct graph *graph, struct backend *backend, size_t limit,
@@ -97,9 +132,8 @@ enum status exec_write(struct exec *exec, const char *input, const void *values,
 {
     const struct node *node = graph_find(exec->graph, input);
     if (!node || node->op != OP_INPUT) return fail(err, STATUS_ARGUMENT, "the graph has no input '%s'", input);
-    const size_t offset = exec->plan->offsets[node->index];
-    if (offset == SIZE_MAX) return STATUS_OK; /* No output depends on it. */
-    return exec->backend->f->upload(exec->backend, exec->arena, offset, values, node_bytes(node), err);
+    if (exec->plan->offsets[node->index] == SIZE_MAX) return STATUS_OK; /* No output depends on it. */
+    return write_values(exec, node, values, err);
 }
 
 enum status exec_run(struct exec *exec, struct error *err)
@@ -108,18 +142,16 @@ enum status exec_run(struct exec *exec, struct error *err)
     return status == STATUS_OK ? exec->backend->f->wait(exec->backend, err) : status;
 }
 
-static const struct node *find_output(const struct graph *g, const char *name)
-{
-    const struct node *node = graph_find(g, name);
-    for (int i = 0; i < g->output_count; i++)
-        if (g->outputs[i] == node) return node;
-    return NULL;
-}
-
 enum status exec_read(struct exec *exec, const char *output, float *values, struct error *err)
 {
-    const struct node *node = find_output(exec->graph, output);
-    if (!node) return fail(err, STATUS_ARGUMENT, "the graph has no output '%s'", output);
+    const struct node *node = graph_find(exec->graph, output);
+    if (!node || !is_output(exec->graph, node))
+        return fail(err, STATUS_ARGUMENT, "the graph has no output '%s'", output);
     const size_t offset = exec->plan->offsets[node->index];
-    return exec->backend->f->download(exec->backend, values, exec->arena, offset, node_bytes(node), err);
+    void *to = node->dtype == DTYPE_F16 ? exec->staging : values;
+    const enum status status =
+        exec->backend->f->download(exec->backend, to, exec->arena, offset, node_bytes(node), err);
+    if (status == STATUS_OK && node->dtype == DTYPE_F16)
+        dtype_to_f32(values, to, DTYPE_F16, (size_t)shape_count(node->shape));
+    return status;
 }

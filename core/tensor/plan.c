@@ -196,6 +196,15 @@ static enum status place_blocks(struct planner *p, struct error *err)
     return STATUS_OK;
 }
 
+/* From here on a value's dtype says how it lies in the arena. */
+static void store_halves(struct graph *graph)
+{
+    for (int i = 0; i < graph->count; i++) {
+        struct node *node = graph->nodes[i];
+        if (node->op != OP_PARAM && node->dtype == DTYPE_F32) node->dtype = DTYPE_F16;
+    }
+}
+
 static enum status ask_backend(struct planner *p, struct backend *backend, struct error *err)
 {
     for (int i = 0; i < p->graph->count; i++) {
@@ -243,6 +252,7 @@ enum status plan_create(struct plan **out, struct graph *graph, struct backend *
     if (status == STATUS_OK) status = allocate(&p, err);
     if (status != STATUS_OK) goto done;
     plan_mark_needed(graph, p.needed);
+    if (backend->half && !backend->plain) store_halves(graph);
     status = ask_backend(&p, backend, err);
     if (status != STATUS_OK) goto done;
     find_lifetimes(&p);

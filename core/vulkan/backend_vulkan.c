@@ -121,14 +121,18 @@ enum status vulkan_backend_open_hooked(struct backend **out, const struct backen
                                        const struct vk_hook *hook, struct error *err)
 {
     *out = NULL;
-    if (options->compute != DTYPE_F32)
-        return fail(err, STATUS_UNSUPPORTED, "compute %s: Vulkan devices compute in f32", dtype_name(options->compute));
+    if (options->compute == DTYPE_BF16)
+        return fail(err, STATUS_UNSUPPORTED, "compute bf16: Vulkan devices have f32 and f16; bf16 is for the CPU");
     struct vulkan_backend *backend = memory_alloc(sizeof *backend);
     if (!backend) return fail_no_memory(err, "the Vulkan backend", sizeof *backend);
     backend->base.f = &functions;
     struct vk_context *context = &backend->context;
     backend->reference_only = options->reference_only;
     enum status status = vk_device_open(&context->device, options->device, hook, err);
+    if (status == STATUS_OK && options->compute == DTYPE_F16 && !context->device->caps.half_storage)
+        status = fail(err, STATUS_UNSUPPORTED, "compute f16: %s cannot store halves, only f32",
+                      context->device->properties.deviceName);
+    backend->base.half = options->compute == DTYPE_F16;
     if (status == STATUS_OK) status = vk_memory_init(&context->memory, context->device, err);
     if (status == STATUS_OK) status = vk_pipelines_init(&context->pipelines, context->device, err);
     if (status == STATUS_OK) {

@@ -223,22 +223,27 @@ static enum status find_family(struct vk_device *d, struct error *err)
 static enum status create_device(struct vk_device *d, struct error *err)
 {
     VkPhysicalDeviceVulkan13Features have13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
-    VkPhysicalDeviceFeatures2 have = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
-                                      .pNext = d->caps.subgroup_control ? &have13 : NULL};
+    VkPhysicalDevice16BitStorageFeatures have16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+                                                   .pNext = d->caps.subgroup_control ? &have13 : NULL};
+    VkPhysicalDeviceFeatures2 have = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &have16};
     d->f->GetPhysicalDeviceFeatures2(d->physical, &have);
     d->caps.int64 = have.features.shaderInt64;
+    d->caps.half_storage = have16.storageBuffer16BitAccess;
     const VkPhysicalDeviceFeatures want = {.shaderInt64 = have.features.shaderInt64};
     d->caps.subgroup_control = have13.subgroupSizeControl && have13.computeFullSubgroups;
     VkPhysicalDeviceVulkan13Features want13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
                                                .subgroupSizeControl = VK_TRUE,
                                                .computeFullSubgroups = VK_TRUE};
+    VkPhysicalDevice16BitStorageFeatures want16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+                                                   .pNext = d->caps.subgroup_control ? &want13 : NULL,
+                                                   .storageBuffer16BitAccess = d->caps.half_storage};
     const float priority = 1;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                            .queueFamilyIndex = d->family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                                     .pNext = d->caps.subgroup_control ? &want13 : NULL,
+                                     .pNext = &want16,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
                                      .pEnabledFeatures = &want};

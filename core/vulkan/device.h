@@ -26,6 +26,7 @@ struct vk_caps {
     bool arithmetic;           /* subgroup sums and maxima there */
     bool subgroup_control;     /* a kernel may ask for whole subgroups of `subgroup` lanes */
     bool int64;                /* integers of 64 bits in shaders */
+    bool half_storage;         /* buffers of halves */
     uint32_t cores;            /* processors that run workgroups; a guess, unless the driver says it */
     uint32_t invocations;      /* most in a workgroup */
     uint32_t shared_bytes;     /* of a workgroup's shared memory */

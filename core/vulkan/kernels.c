@@ -54,21 +54,59 @@ static bool dispatch_fits(const struct vk_dispatch *d, const struct vk_caps *cap
     return false;
 }
 
-static bool try_kernel(const struct vk_kernel *kernel, const struct vk_caps *caps, const struct node *node,
-                       struct vk_job *job, char *reason, size_t reason_bytes)
+static bool has_halves(const struct node *node)
 {
-    if (kernel->op != node->op || (kernel->fits && !kernel->fits(caps, node))) return false;
+    bool any = node->dtype == DTYPE_F16;
+    for (int i = 0; i < node->inputs; i++)
+        any = any || (node->input[i] && node->input[i]->op != OP_PARAM && node->input[i]->dtype == DTYPE_F16);
+    return any;
+}
+
+/* Shaders in their form for halves read and write all values so, but parameters where parameters usually stand. */
+static bool suits_half_shaders(const struct node *node)
+{
+    const bool product = node->op == OP_LINEAR || node->op == OP_CONV2D || node->op == OP_CONV2D_TRANSPOSE;
+    if (node->op == OP_SCATTER) return false; /* It adds up in its result. */
+    const bool norm = node->op == OP_GROUP_NORM || node->op == OP_LAYER_NORM || node->op == OP_BATCH_NORM;
+    for (int i = 0; i < node->inputs; i++) {
+        const struct node *x = node->input[i];
+        if (!x || x->dtype == DTYPE_I32) continue;
+        const bool place = (product && i == 2) || (norm && i > 0), weight = product && i == 1;
+        if (weight || (node->op == OP_EMBEDDING && i == 1)) continue;
+        if (place != (x->op == OP_PARAM) || (!place && x->dtype != DTYPE_F16)) return false;
+    }
+    return node->dtype == DTYPE_F16;
+}
+
+static bool halves_fit(const struct vk_family *family, const struct node *node)
+{
+    const bool halves = has_halves(node);
+    switch (family->halves) {
+    case VK_NO_HALVES: return !halves;
+    case VK_HALF_SHADERS: return !halves || suits_half_shaders(node);
+    case VK_HALVES_ONLY: return halves;
+    }
+    return false;
+}
+
+static bool try_kernel(const struct vk_family *family, const struct vk_kernel *kernel, const struct vk_caps *caps,
+                       const struct node *node, struct vk_job *job, char *reason, size_t reason_bytes)
+{
+    if ((kernel->op != node->op && kernel->op != VK_ANY_OP) || !halves_fit(family, node) || (kernel->fits && !kernel->fits(caps, node)))
+        return false;
     memset(job, 0, sizeof *job);
     kernel->build(caps, node, job);
-    for (int i = 0; i < job->count; i++)
+    for (int i = 0; i < job->count; i++) {
+        if (family->halves == VK_HALF_SHADERS) job->dispatches[i].half = has_halves(node);
         if (!dispatch_fits(&job->dispatches[i], caps, node, reason, reason_bytes)) return false;
+    }
     return job->count > 0;
 }
 
 static bool allows(const struct vk_caps *caps, const struct vk_choice *choice, const struct vk_family *family,
-                   const struct vk_kernel *kernel)
+                   const struct vk_kernel *kernel, enum op op)
 {
-    if (choice->only && choice->only->op == kernel->op) return choice->only == kernel;
+    if (choice->only && (choice->only->op == op || choice->only->op == VK_ANY_OP)) return choice->only == kernel;
     if (family->gpu && caps->class == VK_CLASS_CPU) return false;
     return family->simple || !choice->simple_only;
 }
@@ -82,8 +120,8 @@ const struct vk_kernel *vk_kernel_find(const struct vk_caps *caps, const struct 
     for (int f = 0; f < vk_family_count(); f++)
         for (int i = 0; i < families[f]->count; i++) {
             const struct vk_kernel *kernel = &families[f]->kernels[i];
-            if (!allows(caps, choice, families[f], kernel)) continue;
-            if (try_kernel(kernel, caps, node, job, reason, reason_bytes)) return kernel;
+            if (!allows(caps, choice, families[f], kernel, node->op)) continue;
+            if (try_kernel(families[f], kernel, caps, node, job, reason, reason_bytes)) return kernel;
         }
     return NULL;
 }

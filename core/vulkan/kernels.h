@@ -10,7 +10,7 @@
  *
  * The rules of core/cpu/kernels.h hold here too: the result may be the very bytes of an operand that plan_overwrites
  * allows; sums are taken in an order that depends on the shape of one picture alone, never on the batch; weights and
- * tables come as F32, F16 or BF16, all else as F32, ids as I32.
+ * tables come as F32, F16 or BF16, all else as F32, ids as I32. Where a plan has its values as F16, scratch is F32 still.
  */
 #ifndef VULKAN_KERNELS_H
 #define VULKAN_KERNELS_H
@@ -39,6 +39,7 @@ struct vk_dispatch {
     uint32_t subgroup; /* the kernel relies on whole subgroups of so many lanes; 0: it does not */
     uint64_t loops;    /* most iterations of all loops of an invocation together */
     bool too_large;    /* a number did not fit into a push constant */
+    bool half;         /* the shader as it is compiled for values that are halves, if there is one */
 };
 
 /* What a row makes of a node. */
@@ -48,17 +49,28 @@ struct vk_job {
     size_t work; /* bytes of scratch for all of them; 64-byte aligned when it runs */
 };
 
+/* In place of a row's operation. */
+#define VK_ANY_OP OP_COUNT
+
 struct vk_kernel {
     const char *name; /* for profiles and tests */
-    enum op op;
+    enum op op;       /* or VK_ANY_OP */
     bool (*fits)(const struct vk_caps *caps, const struct node *node); /* NULL: every node of this op */
     void (*build)(const struct vk_caps *caps, const struct node *node, struct vk_job *job);
+};
+
+/* What a family makes of values that lie as F16 (struct backend, `half`). */
+enum vk_halves {
+    VK_NO_HALVES,    /* nothing: its shaders read F32 */
+    VK_HALF_SHADERS, /* its shaders include values.glsl, and so are compiled for either */
+    VK_HALVES_ONLY,  /* it stands for nodes with such values alone, and deals with them itself */
 };
 
 struct vk_family {
     const char *name;
     const struct vk_kernel *kernels;
     int count;
+    enum vk_halves halves;
     bool simple; /* the plain form, which every device runs and the others are tested against */
     bool gpu;    /* no gain on a software device, which runs it only when it is asked for by row */
 };
@@ -71,7 +83,8 @@ struct vk_family {
     X(products)                                                                                                        \
     X(norms)                                                                                                           \
     X(elements)                                                                                                        \
-    X(moves)
+    X(moves)                                                                                                           \
+    X(staged)
 
 #define X(name) extern const struct vk_family vk_family_##name;
 VK_FAMILY_MAP(X)

@@ -76,5 +76,8 @@ static const struct vk_kernel kernels[] = {
     {"geglu", OP_GEGLU, NULL, geglu},
 };
 
-const struct vk_family vk_family_elements = {
-    .name = "elements", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .simple = true};
+const struct vk_family vk_family_elements = {.name = "elements",
+                                             .kernels = kernels,
+                                             .count = sizeof kernels / sizeof *kernels,
+                                             .halves = VK_HALF_SHADERS,
+                                             .simple = true};

@@ -209,5 +209,8 @@ static const struct vk_kernel kernels[] = {
     {"scatter", OP_SCATTER, few_ids, scatter},
 };
 
-const struct vk_family vk_family_moves = {
-    .name = "moves", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .simple = true};
+const struct vk_family vk_family_moves = {.name = "moves",
+                                          .kernels = kernels,
+                                          .count = sizeof kernels / sizeof *kernels,
+                                          .halves = VK_HALF_SHADERS,
+                                          .simple = true};

@@ -114,5 +114,8 @@ static const struct vk_kernel kernels[] = {
     {"softmax", OP_SOFTMAX, NULL, softmax},          {"reduce", OP_REDUCE, NULL, reduce},
 };
 
-const struct vk_family vk_family_norms = {
-    .name = "norms", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .simple = true};
+const struct vk_family vk_family_norms = {.name = "norms",
+                                          .kernels = kernels,
+                                          .count = sizeof kernels / sizeof *kernels,
+                                          .halves = VK_HALF_SHADERS,
+                                          .simple = true};

@@ -87,4 +87,4 @@ static void group_norm(const struct vk_caps *caps, const struct node *node, stru
 static const struct vk_kernel kernels[] = {{"group_norm", OP_GROUP_NORM, fits, group_norm}};
 
 const struct vk_family vk_family_split = {
-    .name = "split", .kernels = kernels, .count = sizeof kernels / sizeof *kernels};
+    .name = "split", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .halves = VK_HALF_SHADERS};

@@ -83,5 +83,8 @@ static const struct vk_kernel kernels[] = {
     {"attention", OP_ATTENTION, fits_attention, attention},
 };
 
-const struct vk_family vk_family_tile = {
-    .name = "tile", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .gpu = true};
+const struct vk_family vk_family_tile = {.name = "tile",
+                                         .kernels = kernels,
+                                         .count = sizeof kernels / sizeof *kernels,
+                                         .halves = VK_HALF_SHADERS,
+                                         .gpu = true};

@@ -64,11 +64,13 @@ void vk_pipelines_clear(struct vk_pipelines *p)
     *p = (struct vk_pipelines){0};
 }
 
-static const struct vk_shader *find_shader(const char *name)
+/* One that binds no values has one form only. */
+static const struct vk_shader *find_shader(const char *name, bool half)
 {
+    const struct vk_shader *found = NULL;
     for (int i = 0; i < vk_shader_count; i++)
-        if (strcmp(vk_shaders[i].name, name) == 0) return &vk_shaders[i];
-    return NULL;
+        if (strcmp(vk_shaders[i].name, name) == 0 && (!found || vk_shaders[i].half == half)) found = &vk_shaders[i];
+    return found;
 }
 
 static enum status need_layout(struct vk_pipelines *p, int bindings, struct error *err)
@@ -150,7 +152,7 @@ static enum status grow(struct vk_pipelines *p, struct error *err)
 
 enum status vk_pipelines_get(struct vk_pipelines *p, const struct vk_dispatch *d, VkPipeline *out, struct error *err)
 {
-    const struct vk_shader *shader = find_shader(d->shader);
+    const struct vk_shader *shader = find_shader(d->shader, d->half);
     if (!shader) return fail(err, STATUS_UNSUPPORTED, "this limn was built without the kernel '%s'", d->shader);
     for (int i = 0; i < p->count; i++) {
         const struct vk_pipeline *made = &p->made[i];

@@ -212,7 +212,7 @@ struct vk_dispatch *product_build(const struct vk_caps *caps, const struct node 
     const bool gradient = p.kind == PRODUCT_GRADIENT, plain = gradient || p.kind == PRODUCT_MATRICES;
     struct vk_dispatch *d = vk_dispatch_add(job, shader);
     const uint32_t specs[] = {tile->local, tile->rows,       tile->columns,
-                              tile->depth, (uint32_t)p.kind, gradient ? DTYPE_F32 : node->input[1]->dtype,
+                              tile->depth, (uint32_t)p.kind, (uint32_t)node->input[gradient ? 0 : 1]->dtype,
                               p.a_along,   p.b_along,        p.fours};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) vk_spec(d, specs[i]);
     vk_groups(caps, d, p.matrices * tiles(p.M, tile->rows) * tiles(p.N, tile->columns));
