@@ -167,8 +167,8 @@ enum {
       "GPU, else the CPU)")                                                                                            \
     X(COMPUTE, "compute", 0, KIND_NAME, "NAME", 0, 0, limn_compute_name,                                               \
       FOR_PAINTING | FOR_BENCH | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                                 \
-      "what the CPU's matrix products round their operands to: f32 not at all, bf16 to 8 bits, which is faster where " \
-      "the processor can and differs a little (default: f32); one of:")                                                \
+      "how exactly: f32 throughout; bf16: the CPU's products round their operands, faster where the processor can; "   \
+      "f16: a Vulkan device stores values so, in half the memory; sums are always f32 (default: f32); one of:")        \
     X(CHECK, "check", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_DEVICES,                                                     \
       "run every operation on the device and on the CPU, and say what differs")                                        \
     X(NO_FALLBACK, "no-fallback", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                           \

@@ -118,9 +118,9 @@ struct limn_model_options {
                                        whose input channels are a multiple of 32; others stay as in the file */
     const char *device;             /* "cpu", "vulkan", "vulkan:1", "vulkan:part of a name", or "auto": the best real
                                        GPU, else the CPU; NULL: the CPU */
-    const char *compute;            /* "f32", or "bf16": matrix products of the CPU round their operands to bf16 and add
-                                       up in f32, if the processor can; faster, and pictures differ a little. NULL:
-                                       "f32" */
+    const char *compute;            /* "f32"; "bf16": matrix products of the CPU round their operands, if it can, which
+                                       is faster; "f16": a Vulkan device stores values so, in half the memory. Sums are
+                                       f32, but pictures differ a little. NULL: "f32" */
     int no_fallback;                /* not 0: what a GPU fails at is an error and not done on the CPU */
     int threads;                    /* 1..256; 0: one for each processor */
     uint64_t max_memory;            /* bytes, weights included; 0: no limit */

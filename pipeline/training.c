@@ -140,8 +140,12 @@ static enum status open_init(struct training *t, struct error *err)
 
 static enum status open_backend(struct training *t, struct error *err)
 {
+    const char *compute = t->loop->options->compute;
+    if (compute && strcmp(compute, "f16") == 0)
+        return fail(err, STATUS_ARGUMENT,
+                    "compute f16: gradients are too small for halves; a training takes f32, or bf16 on the CPU");
     const struct device_request request = {
-        .threads = t->threads, .compute = t->loop->options->compute, .no_fallback = true, .watch = t->watch};
+        .threads = t->threads, .compute = compute, .no_fallback = true, .watch = t->watch};
     return device_open(&t->backend, t->loop->options->device, &request, err);
 }
 

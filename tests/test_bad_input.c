@@ -104,7 +104,7 @@ static const struct {
     {"generate x --rng dice", 2, "--rng dice: must be one of philox, mt19937"},
     {"generate x --prediction w", 2, "--prediction w: must be one of eps, v, x0"},
     {"generate apple M --sampler ddim --schedule karras", 2, "ddim"},
-    {"generate x --compute f8", 2, "--compute f8: must be one of f32, bf16"},
+    {"generate x --compute f8", 2, "--compute f8: must be one of f32, bf16, f16"},
     {"generate apple M --sampler euler --eta 1", 2, "eta"},
     /* where to write */
     {"generate x -o out.gif", 2, "--output out.gif: must end in .png, .jpg or .jpeg"},

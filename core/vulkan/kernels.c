@@ -92,8 +92,8 @@ static bool halves_fit(const struct vk_family *family, const struct node *node)
 static bool try_kernel(const struct vk_family *family, const struct vk_kernel *kernel, const struct vk_caps *caps,
                        const struct node *node, struct vk_job *job, char *reason, size_t reason_bytes)
 {
-    if ((kernel->op != node->op && kernel->op != VK_ANY_OP) || !halves_fit(family, node) || (kernel->fits && !kernel->fits(caps, node)))
-        return false;
+    const bool same_op = kernel->op == node->op || kernel->op == VK_ANY_OP;
+    if (!same_op || !halves_fit(family, node) || (kernel->fits && !kernel->fits(caps, node))) return false;
     memset(job, 0, sizeof *job);
     kernel->build(caps, node, job);
     for (int i = 0; i < job->count; i++) {

@@ -10,7 +10,8 @@
  *
  * The rules of core/cpu/kernels.h hold here too: the result may be the very bytes of an operand that plan_overwrites
  * allows; sums are taken in an order that depends on the shape of one picture alone, never on the batch; weights and
- * tables come as F32, F16 or BF16, all else as F32, ids as I32. Where a plan has its values as F16, scratch is F32 still.
+ * tables come as F32, F16 or BF16, all else as F32, ids as I32. Where a plan has its values as F16, scratch is F32
+ * still.
  */
 #ifndef VULKAN_KERNELS_H
 #define VULKAN_KERNELS_H
