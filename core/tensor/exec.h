@@ -32,8 +32,8 @@ MUST_CHECK enum status exec_create_within(struct exec **out, struct graph *graph
 void exec_destroy(struct exec *exec);
 size_t exec_bytes(const struct exec *exec);
 
-/* Host arrays in the node's own shape, F32 or I32 as the graph was built, however values lie in the arena. The name must
- * be an input (write) or output (read). */
+/* Host arrays in the node's own shape, F32 or I32 as the graph was built, however values lie in the arena. The name
+ * must be an input (write) or output (read). */
 MUST_CHECK enum status exec_write(struct exec *exec, const char *input, const void *values, struct error *err);
 MUST_CHECK enum status exec_run(struct exec *exec, struct error *err);
 MUST_CHECK enum status exec_read(struct exec *exec, const char *output, float *values, struct error *err);
