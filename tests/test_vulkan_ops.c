@@ -44,7 +44,7 @@ static float *run(struct fixture *f, struct graph *g, const struct node *node, c
     if (node->dtype != DTYPE_F16) return result;
     const size_t n = (size_t)shape_count(node->shape);
     float *wide = test_malloc(n * sizeof *wide);
-    dtype_to_f32(wide, result, DTYPE_F16, n);
+    dtype_to_f32(wide, result, DTYPE_F16, 0, n);
     test_free(result);
     return wide;
 }

@@ -152,6 +152,6 @@ enum status exec_read(struct exec *exec, const char *output, float *values, stru
     const enum status status =
         exec->backend->f->download(exec->backend, to, exec->arena, offset, node_bytes(node), err);
     if (status == STATUS_OK && node->dtype == DTYPE_F16)
-        dtype_to_f32(values, to, DTYPE_F16, (size_t)shape_count(node->shape));
+        dtype_to_f32(values, to, DTYPE_F16, 0, (size_t)shape_count(node->shape));
     return status;
 }
