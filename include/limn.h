@@ -55,7 +55,7 @@ struct limn_error {
     char text[LIMN_ERROR_BYTES]; /* names the thing, the value and what is allowed */
 };
 
-const char *limn_status_name(enum limn_status status); /* "OK", "ARGUMENT", ... */
+const char *limn_status_name(enum limn_status status); /* "OK", "ARGUMENT", ...; NULL for what is none */
 
 /* ---- pictures ---- */
 

@@ -23,7 +23,7 @@ const char *limn_version(void)
 
 const char *limn_status_name(enum limn_status status)
 {
-    return status_name((enum status)status);
+    return (unsigned)status <= LIMN_DEVICE ? status_name((enum status)status) : NULL;
 }
 
 enum limn_status api_result(struct limn_error *error, const struct error *err)

@@ -194,7 +194,7 @@ enum status job_sampler(const struct job *job, bool from_picture, struct sampler
         .steps = r->steps,
         .eta = (double)r->eta,
         /* 0.7F is a little less than 0.7, and int(10 * 0.7) must be 7. */
-        .strength = from_picture ? round((double)r->strength * 1e6) / 1e6 : 1,
+        .strength = from_picture ? fmax(round((double)r->strength * 1e6), 1) / 1e6 : 1, /* 0 would mean all */
         .values = (size_t)job->latent.height * (size_t)job->latent.width * (size_t)job->latent.channels,
     };
     return sampler_create(out, &job->model->schedule, &options, err);

@@ -481,6 +481,7 @@ static void test_refusals(void **state)
         {{.eta = 0.5F, .sampler = "euler"}, "eta"},
         {{.image = &image, .strength = 1.5F}, "strength 1.5"},
         {{.image = &image, .strength = 0.01F, .steps = 4}, "strength"},
+        {{.image = &image, .strength = 1e-30F, .steps = 1}, "strength 1e-06 of 1 steps leaves none"},
         {{.subseed_strength = 2}, "subseed strength 2"},
         {{.clip_skip = 13}, "clip skip 13"},
         {{.clip_skip = 9}, "clip skip"},
@@ -509,6 +510,8 @@ static void test_refusals(void **state)
             fail_msg("case %zu (%s): %s: %s", i, bad[i].says, limn_status_name(status), error.text);
         assert_null(picture.image.pixels);
     }
+    assert_string_equal(limn_status_name(LIMN_DEVICE), "DEVICE");
+    assert_null(limn_status_name((enum limn_status)(LIMN_DEVICE + 1)));
 }
 
 static void test_unsound_models(void **state)
