@@ -157,7 +157,7 @@ static float inverse(float scale)
 static void write_q8_0(unsigned char *block, const float *x)
 {
     float largest = 0;
-    for (int i = 0; i < BLOCK; i++) largest = fmaxf(largest, fabsf(x[i]));
+    for (int i = 0; i < BLOCK; i++) largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
     const float scale = largest / 127, per_scale = inverse(scale);
     write_scale(block, scale);
     for (int i = 0; i < BLOCK; i++) {

@@ -37,7 +37,13 @@ enum dtype {
         DTYPE_COUNT
 };
 
-enum { DTYPE_MAX_BLOCK = 32 };
+/* DTYPE_Q8_0_BYTES and the like: bytes of a block, for kernels, where they must be constants. */
+enum {
+#define X(name, bytes, block, text) DTYPE_##name##_BYTES = (bytes),
+    DTYPE_MAP(X)
+#undef X
+        DTYPE_MAX_BLOCK = 32
+};
 
 size_t dtype_bytes(enum dtype dtype, size_t n);       /* of n elements, which are whole blocks */
 size_t dtype_block(enum dtype dtype);                 /* elements of a block; 1 where each stands alone */

@@ -9,10 +9,11 @@
 
 /* The quantised weights from element `at` on. All of them are there and in one block: rows are whole blocks, and k
  * blocks begin at multiples of 16. */
-static vec load_quantised(const struct cpu_weight *w, int64_t at)
+static vec load_quantised(const struct cpu_weight *w, size_t at)
 {
-    const int64_t place = at % DTYPE_MAX_BLOCK, half = DTYPE_MAX_BLOCK / 2;
-    const uint8_t *block = (const uint8_t *)w->stored + dtype_bytes(w->dtype, (size_t)(at - place));
+    const size_t place = at % DTYPE_MAX_BLOCK, half = DTYPE_MAX_BLOCK / 2;
+    const size_t bytes = w->dtype == DTYPE_Q8_0 ? DTYPE_Q8_0_BYTES : DTYPE_Q4_0_BYTES;
+    const uint8_t *block = (const uint8_t *)w->stored + at / DTYPE_MAX_BLOCK * bytes;
     const uint8_t *values = block + sizeof(uint16_t);
     uint16_t scale;
     memcpy(&scale, block, sizeof scale);
@@ -25,7 +26,7 @@ static vec load_quantised(const struct cpu_weight *w, int64_t at)
 static vec load_weights(const struct cpu_weight *w, int64_t at, int n)
 {
     if (w->dtype == DTYPE_F32) return vec_load_part((const float *)w->stored + at, n);
-    if (w->dtype == DTYPE_Q8_0 || w->dtype == DTYPE_Q4_0) return load_quantised(w, at);
+    if (w->dtype == DTYPE_Q8_0 || w->dtype == DTYPE_Q4_0) return load_quantised(w, (size_t)at);
     uint16_t part[VEC_LANES] = {0};
     const uint16_t *halves = (const uint16_t *)w->stored + at;
     if (n < VEC_LANES) {
