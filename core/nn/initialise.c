@@ -11,8 +11,7 @@
  */
 #include "core/nn/initialise.h"
 
-#include "core/io/checkpoint.h"
-
+#include "core/base/hash.h"
 #include "core/base/random.h"
 #include "core/io/checkpoint.h"
 
@@ -84,13 +83,6 @@ uint64_t initialise_key(uint64_t seed, uint64_t a, uint64_t b)
         key ^= key >> 31;
     }
     return key;
-}
-
-static uint64_t hash_name(const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return hash;
 }
 
 /* How many elements of the operand one result is made of. A weight's are its row; a bias has those of its weight. */
@@ -174,7 +166,7 @@ void initialise(struct trainer *t, enum initialise_kind kind, uint64_t seed)
         const struct trainer_parameter *p = &t->parameters[i];
         const struct rule rule = kind == INITIALISE_DCGAN ? dcgan_rule(p) : published_rule(t, p);
         struct rng rng;
-        rng_init(&rng, RNG_PHILOX, initialise_key(seed, hash_name(p->weight.name), (uint64_t)p->first_row));
+        rng_init(&rng, RNG_PHILOX, initialise_key(seed, hash_text(HASH_START, p->weight.name), (uint64_t)p->first_row));
         fill(t->optimiser->value + p->weight.offset / sizeof(float), (size_t)shape_count(p->weight.shape), &rule,
              (double)shape_dim(p->weight.shape, -1), (double)fan_in(t, p), &rng);
     }

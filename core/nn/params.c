@@ -6,6 +6,8 @@
  */
 #include "core/nn/params.h"
 
+#include "core/base/hash.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,17 +89,9 @@ size_t params_bytes(const struct params *params)
 
 /* ---- finding ---- */
 
-/* FNV-1a. */
-static uint64_t hash_name(const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return hash;
-}
-
 static struct entry *find_entry(const struct params *params, const struct node *node, bool only_f32)
 {
-    const uint64_t hash = hash_name(node->name);
+    const uint64_t hash = hash_text(HASH_START, node->name);
     for (struct entry *entry = params->newest; entry; entry = entry->older) {
         if (entry->hash != hash || strcmp(entry->weight.name, node->name) != 0) continue;
         if (entry->layout == node->as.param.layout && entry->first_row == node->as.param.first_row &&
@@ -395,7 +389,7 @@ static enum status load_weight(struct loading *l, struct node *node, struct erro
     entry->weight.name = name;
     entry->weight.shape = node->shape;
     entry->weight.dtype = storage_of(l, node, tensor);
-    entry->hash = hash_name(name);
+    entry->hash = hash_text(HASH_START, name);
     entry->layout = node->as.param.layout;
     entry->first_row = node->as.param.first_row;
     entry->total_rows = node->as.param.total_rows;

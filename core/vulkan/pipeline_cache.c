@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L /* fileno */
 #include "core/vulkan/pipeline_cache.h"
 
+#include "core/base/hash.h"
 #include "core/base/memory.h"
 
 #include <errno.h>
@@ -34,15 +35,6 @@ static struct header header_of(const VkPhysicalDeviceProperties *device)
     return h;
 }
 
-/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): damage is looked for, not malice. */
-static uint64_t checksum(const void *bytes, size_t size)
-{
-    const unsigned char *at = bytes;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < size; i++) hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 /* Folder and file; false if there is no place for it. make: the folder, if it is not there. */
 static bool find_path(const VkPhysicalDeviceProperties *device, bool make, char path[PATH_BYTES])
 {
@@ -68,7 +60,7 @@ static bool is_sound(const struct header *found, const VkPhysicalDevicePropertie
 {
     struct header wanted = header_of(device);
     wanted.size = size;
-    wanted.checksum = checksum(bytes, size);
+    wanted.checksum = hash_bytes(HASH_START, bytes, size);
     return memcmp(found, &wanted, sizeof wanted) == 0;
 }
 
@@ -107,7 +99,7 @@ void pipeline_cache_save(const VkPhysicalDeviceProperties *device, const void *b
     if (!file) return;
     struct header header = header_of(device);
     header.size = size;
-    header.checksum = checksum(bytes, size);
+    header.checksum = hash_bytes(HASH_START, bytes, size);
     bool good = fwrite(&header, sizeof header, 1, file) == 1 && fwrite(bytes, 1, size, file) == size;
     good = fflush(file) == 0 && good;
     good = fclose(file) == 0 && good;
