@@ -11,11 +11,17 @@
 struct gan_target {
     const float *picture; /* [side, side, 3] in -1..1 */
     const float *weight;  /* [side, side]: how much a pixel counts, 0..1 */
+    const float *text;    /* of gan_embed */
+    size_t floats;        /* of all three, which lie one after the other */
 };
 
-/* z: the best of several starts, which the job's seed draws. text: of gan_embed. *rms, if asked for: the root of the
- * weighted mean square of what is left, over 2, the range of values. */
-MUST_CHECK enum status gan_find_latent(const struct gan_job *job, const struct gan_target *target, const float *text,
-                                       float *z, float *rms, struct error *err);
+/* z: the best of several starts, which are the same for every request. *rms: the root of the weighted mean square of
+ * what is left, over 2, the range of values. */
+MUST_CHECK enum status gan_find_latent(const struct gan_job *job, const struct gan_target *target, float *z, float *rms,
+                                       struct error *err);
+
+/* Brings z, which is not far from the target, nearer to it. */
+MUST_CHECK enum status gan_fit_latent(const struct gan_job *job, const struct gan_target *target, float *z,
+                                      struct error *err);
 
 #endif

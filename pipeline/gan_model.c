@@ -41,6 +41,12 @@ static enum status open_text(struct limn_model *model, struct error *err)
     return status;
 }
 
+void gan_model_close(struct gan_model *gan)
+{
+    if (gan) memory_free(gan->found.target);
+    memory_free(gan);
+}
+
 enum status gan_model_open(struct limn_model *model, struct error *err)
 {
     struct gan_model *gan = model->gan = memory_alloc(sizeof *gan);

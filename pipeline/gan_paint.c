@@ -176,17 +176,52 @@ static enum status load_weight(const struct gan_job *job, const struct image *ma
     return status;
 }
 
+/* Picture, weight and text lie one after the other in a block that the caller frees with memory_free. */
+static enum status load_target(const struct gan_job *job, const struct image *mask, const float *text,
+                               struct gan_target *target, float **block, struct error *err)
+{
+    const struct gan_config *generator = &job->model->gan->generator;
+    const size_t pixels = (size_t)generator->side * (size_t)generator->side, width = (size_t)generator->text_width;
+    const size_t bytes = (pixels * 4 + width) * sizeof **block;
+    float *picture = *block = memory_alloc_raw(bytes);
+    if (!picture) return fail_no_memory(err, "a picture", bytes);
+    float *weight = picture + pixels * 3, *words = weight + pixels;
+    *target = (struct gan_target){.picture = picture, .weight = weight, .text = words, .floats = bytes / sizeof *words};
+    if (width) memcpy(words, text, width * sizeof *words);
+    const enum status status = gan_load_picture(job, generator->side, 3, picture, err);
+    return status == STATUS_OK ? load_weight(job, mask, weight, err) : status;
+}
+
+/* Looks for the target's vector, unless it was the last that was looked for. */
+static enum status find(const struct gan_job *job, const struct gan_target *target, float *z, float *rms,
+                        struct error *err)
+{
+    struct gan_found *found = &job->model->gan->found;
+    const size_t latent = (size_t)job->model->gan->generator.latent, floats = target->floats;
+    if (!found->target || memcmp(found->target, target->picture, floats * sizeof *found->target) != 0) {
+        struct gan_found now = {0};
+        now.target = memory_alloc_raw((floats + latent) * sizeof *now.target);
+        if (!now.target) return fail_no_memory(err, "a vector", (floats + latent) * sizeof *now.target);
+        now.z = now.target + floats;
+        memcpy(now.target, target->picture, floats * sizeof *now.target);
+        const enum status status = gan_find_latent(job, target, now.z, &now.rms, err);
+        memory_free(status == STATUS_OK ? found->target : now.target);
+        if (status != STATUS_OK) return status;
+        *found = now;
+    }
+    memcpy(z, found->z, latent * sizeof *z);
+    if (rms) *rms = found->rms;
+    return STATUS_OK;
+}
+
 enum status gan_find_picture(const struct gan_job *job, const struct image *mask, const float *text, float *z,
                              float *rms, struct error *err)
 {
-    const size_t pixels = (size_t)job->model->gan->generator.side * (size_t)job->model->gan->generator.side;
-    float *picture = memory_alloc_raw(pixels * 4 * sizeof *picture);
-    if (!picture) return fail_no_memory(err, "a picture", pixels * 4 * sizeof *picture);
-    float *weight = picture + pixels * 3;
-    enum status status = gan_load_picture(job, job->model->gan->generator.side, 3, picture, err);
-    if (status == STATUS_OK) status = load_weight(job, mask, weight, err);
-    if (status == STATUS_OK) status = gan_find_latent(job, &(struct gan_target){picture, weight}, text, z, rms, err);
-    memory_free(picture);
+    struct gan_target target;
+    float *block;
+    enum status status = load_target(job, mask, text, &target, &block, err);
+    if (status == STATUS_OK) status = find(job, &target, z, rms, err);
+    memory_free(block);
     return status;
 }
 
@@ -199,6 +234,22 @@ static enum status vary(const struct gan_job *job, const float *text, float *z, 
     enum status status = gan_find_picture(job, &no_mask, text, z, NULL, err);
     if (status == STATUS_OK) status = gan_draw(job, other, err);
     if (status == STATUS_OK) limn_latent_between(z, z, other, job->model->gan->generator.latent, strength);
+    return status;
+}
+
+/* The same with half the strength, and then brought back to what the mask leaves of the picture. */
+static enum status edit(const struct gan_job *job, const struct image *mask, const float *text, float *z, float *other,
+                        struct error *err)
+{
+    const double strength = (double)job->request.strength / 2;
+    struct gan_target target;
+    float *block;
+    enum status status = load_target(job, mask, text, &target, &block, err);
+    if (status == STATUS_OK) status = find(job, &target, z, NULL, err);
+    if (status == STATUS_OK) status = gan_draw(job, other, err);
+    if (status == STATUS_OK) limn_latent_between(z, z, other, job->model->gan->generator.latent, strength);
+    if (status == STATUS_OK) status = gan_fit_latent(job, &target, z, err);
+    memory_free(block);
     return status;
 }
 
@@ -222,7 +273,7 @@ enum status gan_paint(const struct gan_job *job, struct image *out, struct error
     if (status == STATUS_OK) status = gan_embed(job, text, err);
     if (status == STATUS_OK && r->mask) status = source_mask(&mask, r, err);
     if (status == STATUS_OK)
-        status = r->mask    ? gan_find_picture(job, &mask, text, z, NULL, err)
+        status = r->mask    ? edit(job, &mask, text, z, other, err)
                  : r->image ? vary(job, text, z, other, err)
                             : gan_draw(job, z, err);
     if (status == STATUS_OK) status = gan_paint_latent(job, text, z, &painted, err);

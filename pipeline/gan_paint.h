@@ -2,8 +2,9 @@
  *
  * A picture by a GAN: text to its embedding, seed to a latent vector, both to pixels in one pass.
  *
- * Of a picture, the vector that makes it is found first (pipeline/gan_find.h): varied, it is turned towards the seed's;
- * edited, it is found by what the mask leaves, and what the generator makes of it fills the rest.
+ * Of a picture, the vector that makes it is found first (pipeline/gan_find.h), once for all seeds: varied, it is turned
+ * towards the seed's; edited, it is found by what the mask leaves, turned half as far, and fitted again to what the
+ * mask leaves; what the generator makes of it then fills the rest.
  */
 #ifndef PIPELINE_GAN_PAINT_H
 #define PIPELINE_GAN_PAINT_H

@@ -355,7 +355,7 @@ static enum status load_on_backend(struct limn_model *model, const struct limn_w
 static void close_backend(struct limn_model *model)
 {
     text_encoder_destroy(model->text);
-    memory_free(model->gan);
+    gan_model_close(model->gan);
     params_destroy(model->params);
     if (model->backend) model->backend->f->close(model->backend);
     model->text = NULL;

@@ -407,6 +407,41 @@ static void test_edit(void **state)
     limn_model_close(model);
 }
 
+static void count_steps(void *context, const struct limn_progress *progress)
+{
+    *(int *)context += progress->stage == LIMN_STAGE_STEP;
+}
+
+/* Seeds of a batch share what is found of their picture; whether it was there already makes no difference to a pixel.
+ */
+static void test_one_search_a_picture(void **state)
+{
+    const struct fixture *f = *state;
+    int steps = 0;
+    const struct limn_watch watch = {.context = &steps, .progress = count_steps};
+    struct limn_model *model = open_model(f->plain), *fresh = open_model(f->plain);
+    struct limn_image photo = make_picture(40, 30, 1), mask = make_picture(40, 30, 0);
+    for (int i = 0; i < 40 * 15; i++) memset(mask.pixels + 3 * i, 255, 3);
+    for (int masked = 0; masked < 2; masked++) {
+        struct limn_request request = {.image = &photo, .mask = masked ? &mask : NULL, .seed = 5, .watch = &watch};
+        struct limn_picture first = paint(model, &request);
+        const int whole = steps;
+        request.seed = 6;
+        struct limn_picture second = paint(model, &request), alone = paint(fresh, &request);
+        assert_true(steps == 2 * whole + (masked ? whole - 301 : 0)); /* model's second one, and fresh's */
+        assert_true(same_pixels(&second.image, &alone.image));
+        assert_false(same_pixels(&second.image, &first.image));
+        limn_picture_clear(&first);
+        limn_picture_clear(&second);
+        limn_picture_clear(&alone);
+        steps = 0;
+    }
+    test_free(photo.pixels);
+    test_free(mask.pixels);
+    limn_model_close(model);
+    limn_model_close(fresh);
+}
+
 /* ---- pictures together ---- */
 
 static int count_chunks(const uint8_t *png, size_t size, const char *type)
@@ -493,7 +528,7 @@ int main(void)
         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_resume),    cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_prompts),   cmocka_unit_test(test_settings),  cmocka_unit_test(test_info),
         cmocka_unit_test(test_vectors),   cmocka_unit_test(test_find),      cmocka_unit_test(test_vary),
-        cmocka_unit_test(test_edit),      cmocka_unit_test(test_animation),
+        cmocka_unit_test(test_edit),      cmocka_unit_test(test_animation), cmocka_unit_test(test_one_search_a_picture),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
