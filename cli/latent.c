@@ -300,17 +300,17 @@ static int command_judge(const struct options *options)
 
 int command_latent(const struct options *options)
 {
-    static const struct {
-        const char *name;
-        int (*run)(const struct options *options);
-    } kinds[] = {{"walk", command_walk}, {"mix", command_mix}, {"find", command_find}, {"judge", command_judge}};
     const char *path = output_path(options);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (strcmp(options->words[0], kinds[i].name) != 0) continue;
-        if (!ends_in(path, ".png") && !(i == 0 && is_animation(path)))
-            return usage_error("--output %s: must end in .png%s", path,
-                               i == 0 ? ", or in .apng or .gif for an animation" : "");
-        return kinds[i].run(options);
+    const bool walks = options->kind == FOR_LATENT_WALK;
+    if (!ends_in(path, ".png") && !(walks && is_animation(path)))
+        return usage_error("--output %s: must end in .png%s", path,
+                           walks ? ", or in .apng or .gif for an animation" : "");
+    switch (options->kind) {
+    case FOR_LATENT_WALK: return command_walk(options);
+    case FOR_LATENT_MIX: return command_mix(options);
+    case FOR_LATENT_FIND: return command_find(options);
+    case FOR_LATENT_JUDGE: return command_judge(options);
+    default: break;
     }
     return usage_error("latent '%s' is not known; there are walk, mix, find and judge", options->words[0]);
 }

@@ -14,35 +14,46 @@
 static int command_help(const struct options *options);
 static int command_version(const struct options *options);
 
+static const struct command_kind train_kinds[] = {{"diffusion", FOR_TRAIN_DIFFUSION},
+                                                  {"vae", FOR_TRAIN_VAE},
+                                                  {"gan", FOR_TRAIN_GAN},
+                                                  {"clip", FOR_TRAIN_CLIP},
+                                                  {NULL, 0}};
+static const struct command_kind latent_kinds[] = {{"walk", FOR_LATENT_WALK},
+                                                   {"mix", FOR_LATENT_MIX},
+                                                   {"find", FOR_LATENT_FIND},
+                                                   {"judge", FOR_LATENT_JUDGE},
+                                                   {NULL, 0}};
+
 static const struct command commands[] = {
-    {"generate", FOR_GENERATE, "PROMPT", 0, 1, "Paints a picture from a prompt.", command_generate},
+    {"generate", FOR_GENERATE, "PROMPT", 0, 1, "Paints a picture from a prompt.", command_generate, NULL},
     {"edit", FOR_EDIT, "IMAGE [PROMPT]", 1, 2,
-     "Paints anew what a mask names in a picture; every other pixel stays as it is.", command_edit},
-    {"vary", FOR_VARY, "IMAGE [PROMPT]", 1, 2, "Paints variations of a picture.", command_vary},
+     "Paints anew what a mask names in a picture; every other pixel stays as it is.", command_edit, NULL},
+    {"vary", FOR_VARY, "IMAGE [PROMPT]", 1, 2, "Paints variations of a picture.", command_vary, NULL},
     {"info", FOR_INFO, "[FILE]", 0, 1,
      "Says what a checkpoint or pack is, what is in it and what is missing; without FILE, of the pack that comes with "
      "limn.",
-     command_info},
+     command_info, NULL},
     {"score", FOR_SCORE, "IMAGE TEXT...", 0, MAX_WORDS - 1,
-     "Says how well texts go with a picture, the likeliest first, by a CLIP model.", command_score},
+     "Says how well texts go with a picture, the likeliest first, by a CLIP model.", command_score, NULL},
     {"compare", FOR_COMPARE, "[PROMPT...]", 0, MAX_WORDS - 1,
      "Says which of two or more models paints prompts better, at what cost, with figures and pictures side by side.",
-     command_compare},
+     command_compare, NULL},
     {"bench", FOR_BENCH, "[CASE...]", 0, MAX_WORDS, "Measures how near the engine comes to the machine's own speed.",
-     command_bench},
+     command_bench, NULL},
     {"latent", FOR_LATENT, "walk|mix|find|judge ...", 1, MAX_WORDS - 1,
      "Looks into a GAN: walks from seed to seed, adds and subtracts them, finds the vector of a picture, and says what "
      "the discriminator thinks of pictures.",
-     command_latent},
+     command_latent, latent_kinds},
     {"train", FOR_TRAIN, "KIND", 1, 1,
      "Trains a model from a folder of pictures; KIND is diffusion, vae, gan or clip. As in: limn train diffusion "
      "--data "
      "pictures --out mine.safetensors",
-     command_train},
+     command_train, train_kinds},
     {"devices", FOR_DEVICES, "", 0, 0,
-     "Lists what limn can compute on; with --check, says whether a device computes rightly.", command_devices},
-    {"help", 0, "[COMMAND]", 0, 1, "Says how a command is used.", command_help},
-    {"version", 0, "", 0, 0, "Prints the version.", command_version},
+     "Lists what limn can compute on; with --check, says whether a device computes rightly.", command_devices, NULL},
+    {"help", 0, "[COMMAND]", 0, 1, "Says how a command is used.", command_help, NULL},
+    {"version", 0, "", 0, 0, "Prints the version.", command_version, NULL},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -46,7 +46,7 @@ int usage_error(const char *format, ...)
 
 /* ---- nearest names ---- */
 
-enum { LONGEST_NAME = 32 };
+enum { LONGEST_NAME = 32, KINDS_BYTES = 128 };
 
 /* Edits (insert, delete, replace, swap of neighbours) that turn a into b: Damerau's distance, restricted. */
 static int edit_distance(const char *a, const char *b)
@@ -122,7 +122,7 @@ static bool parse_real(const struct option_row *row, const char *text, double *v
     char *end = NULL;
     const double number = plain_number(text, "+-.eE0123456789") ? strtod(text, &end) : NAN;
     if (!end || *end || !(number >= row->low && number <= row->high)) {
-        usage_error("--%s %s: must be a number from %g to %g", row->name, text, row->low, row->high);
+        usage_error("--%s %s: must be a number from %.10g to %.10g", row->name, text, row->low, row->high);
         return false;
     }
     *value = number;
@@ -266,7 +266,34 @@ static int parse_option(struct options *options, const struct command *command, 
     return parse_value(options, i, text) ? used : 0;
 }
 
-bool options_parse(struct options *options, const struct command *command, int argc, char **argv)
+/* Names of the kinds of `bits`, with commas between. */
+static void list_kinds(const struct command *command, unsigned bits, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (const struct command_kind *kind = command->kinds; kind && kind->name; kind++) {
+        const size_t at = strlen(text);
+        if (kind->bit & bits) snprintf(text + at, size - at, "%s%s", at ? ", " : "", kind->name);
+    }
+}
+
+/* Each option must belong to the kind that the first word names; what is no kind at all is for the command to say. */
+static bool check_kind(struct options *options, const struct command *command)
+{
+    char whose[KINDS_BYTES];
+    const struct command_kind *kind = options->word_count > 0 ? command->kinds : NULL;
+    while (kind && kind->name && strcmp(kind->name, options->words[0]) != 0) kind++;
+    if (!kind || !kind->name) return true;
+    options->kind = kind->bit;
+    for (int i = 0; i < OPTION_ROWS; i++) {
+        if (!options->given[i] || table[i].commands & kind->bit) continue;
+        list_kinds(command, table[i].commands, whose, sizeof whose);
+        usage_error("--%s does not belong to limn %s %s, but to: %s", table[i].name, command->name, kind->name, whose);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_words(struct options *options, const struct command *command, int argc, char **argv)
 {
     bool only_words = false;
     for (int i = 0; i < argc;) {
@@ -282,6 +309,12 @@ bool options_parse(struct options *options, const struct command *command, int a
             i++;
         }
     }
+    return true;
+}
+
+bool options_parse(struct options *options, const struct command *command, int argc, char **argv)
+{
+    if (!parse_words(options, command, argc, argv)) return false;
     if (options->given[OPTION_HELP]) return true;
     if (options->word_count > command->most) {
         usage_error("%s takes %s, but '%s' follows; a prompt of several words stands in quotes", command->name,
@@ -292,7 +325,7 @@ bool options_parse(struct options *options, const struct command *command, int a
         usage_error("%s needs %s; limn help %s says more", command->name, command->arguments, command->name);
         return false;
     }
-    return true;
+    return check_kind(options, command);
 }
 
 const char *options_device(const struct options *options)
@@ -336,12 +369,13 @@ void options_print(const struct command *command)
     for (int i = 0; i < OPTION_ROWS; i++) {
         const struct option_row *row = &table[i];
         if (!(row->commands & command->bit)) continue;
-        char left[64], help[1024];
+        char left[64], help[1024], whose[KINDS_BYTES] = "";
         if (row->letter)
             snprintf(left, sizeof left, "  -%c, --%s %s", row->letter, row->name, row->argument ? row->argument : "");
         else
             snprintf(left, sizeof left, "      --%s %s", row->name, row->argument ? row->argument : "");
-        snprintf(help, sizeof help, "%s", row->help);
+        if ((row->commands & command->bit) != command->bit) list_kinds(command, row->commands, whose, sizeof whose);
+        snprintf(help, sizeof help, "%s%s%s", whose, whose[0] ? ": " : "", row->help);
         for (int k = 0; row->names && row->names(k); k++)
             snprintf(help + strlen(help), sizeof help - strlen(help), "%s %s", k ? "," : "", row->names(k));
         printf("%-*s", indent, left);

@@ -26,7 +26,7 @@ enum option_kind {
     KIND_NAME,  /* one of names(0), names(1), ... */
 };
 
-/* Bits of the commands that an option belongs to. */
+/* Bits of the commands that an option belongs to; where a command's first word names a kind, of its kinds. */
 enum {
     FOR_GENERATE = 1,
     FOR_EDIT = 2,
@@ -34,11 +34,19 @@ enum {
     FOR_INFO = 8,
     FOR_BENCH = 16,
     FOR_SCORE = 32,
-    FOR_TRAIN = 256,
-    FOR_LATENT = 1024,
     FOR_COMPARE = 64,
-    FOR_DEVICES = 2048
+    FOR_DEVICES = 128,
+    FOR_TRAIN_DIFFUSION = 256,
+    FOR_TRAIN_VAE = 512,
+    FOR_TRAIN_GAN = 1024,
+    FOR_TRAIN_CLIP = 2048,
+    FOR_LATENT_WALK = 4096,
+    FOR_LATENT_MIX = 8192,
+    FOR_LATENT_FIND = 16384,
+    FOR_LATENT_JUDGE = 32768,
 };
+#define FOR_TRAIN    (FOR_TRAIN_DIFFUSION | FOR_TRAIN_VAE | FOR_TRAIN_GAN | FOR_TRAIN_CLIP)
+#define FOR_LATENT   (FOR_LATENT_WALK | FOR_LATENT_MIX | FOR_LATENT_FIND | FOR_LATENT_JUDGE)
 #define FOR_PAINTING (FOR_GENERATE | FOR_EDIT | FOR_VARY)
 #define FOR_RUNNING  (FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE)
 #define FOR_ALL      (FOR_RUNNING | FOR_INFO | FOR_DEVICES)
@@ -46,8 +54,8 @@ enum {
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
     X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_LATENT,           \
-      "checkpoint file or diffusers folder (default: the pack that comes with limn); score: a CLIP model, always to "  \
-      "be given")                                                                                                      \
+      "checkpoint file or diffusers folder (default: the pack that comes with limn); score: a CLIP model (default: "   \
+      "the pair that comes with limn)")                                                                                \
     X(VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_PAINTING, "take the VAE from this file")                       \
     X(OUTPUT, "output", 'o', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING,                                              \
       ".png or .jpg; %d or %03d is the picture's number, {seed} its seed (default: the first free limn-0001.png)")     \
@@ -93,13 +101,13 @@ enum {
     X(ETA, "eta", 0, KIND_REAL, "E", 0, 1, NULL, FOR_PAINTING, "noise that ddim adds back, 0 to 1 (default: 0)")       \
     X(SEED, "seed", 's', KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                            \
       "the same seed gives the same picture (default: a new one each time)")                                           \
-    X(SEEDS, "seeds", 0, KIND_TEXT, "LIST", 0, 0, NULL, FOR_PAINTING | FOR_LATENT,                                     \
+    X(SEEDS, "seeds", 0, KIND_TEXT, "LIST", 0, 0, NULL, FOR_PAINTING | FOR_LATENT_WALK,                                \
       "a picture for each of these, such as 0,3,10-19, in place of --seed and --count")                                \
-    X(STRIP, "output", 'o', KIND_TEXT, "FILE", 0, 0, NULL, FOR_LATENT,                                                 \
+    X(STRIP, "output", 'o', KIND_TEXT, "FILE", 0, 0, NULL, FOR_LATENT & ~FOR_LATENT_JUDGE,                             \
       ".png; walk: .apng or .gif is an animation that plays for ever (default: limn-latent.png)")                      \
-    X(FRAMES, "frames", 0, KIND_WHOLE, "N", 1, 1000, NULL, FOR_LATENT,                                                 \
+    X(FRAMES, "frames", 0, KIND_WHOLE, "N", 1, 1000, NULL, FOR_LATENT_WALK,                                            \
       "pictures from one seed to the next (default: 8)")                                                               \
-    X(FRAME_TIME, "frame-time", 0, KIND_WHOLE, "MS", 1, 60000, NULL, FOR_LATENT,                                       \
+    X(FRAME_TIME, "frame-time", 0, KIND_WHOLE, "MS", 1, 60000, NULL, FOR_LATENT_WALK,                                  \
       "milliseconds that a picture of an animation is shown (default: 80)")                                            \
     X(PROMPT, "prompt", 0, KIND_TEXT, "TEXT", 0, 0, NULL, FOR_LATENT, "what a GAN that follows texts is to paint")     \
     X(SUBSEED, "subseed", 0, KIND_WHOLE, "N", 0, INT64_MAX, NULL, FOR_PAINTING,                                        \
@@ -110,11 +118,12 @@ enum {
       "pixels, multiples of 8 (default: the model's own; edit and vary: near the picture's)")                          \
     X(CLIP_SKIP, "clip-skip", 0, KIND_WHOLE, "N", 1, LIMN_MAX_CLIP_SKIP, NULL, FOR_PAINTING,                           \
       "take the text states of the N-th last layer (default: the model's own)")                                        \
-    X(TRUNCATION, "truncation", 0, KIND_REAL, "T", 0.01, LIMN_MAX_TRUNCATION, NULL, FOR_PAINTING | FOR_LATENT,         \
+    X(TRUNCATION, "truncation", 0, KIND_REAL, "T", 0.01, LIMN_MAX_TRUNCATION, NULL,                                    \
+      FOR_PAINTING | FOR_LATENT_WALK | FOR_LATENT_MIX,                                                                 \
       "of a GAN: numbers of the latent vector beyond this are drawn again; less is more usual and less varied")        \
-    X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING | FOR_LATENT,                                \
+    X(RNG, "rng", 0, KIND_NAME, "NAME", 0, 0, limn_rng_name, FOR_PAINTING | FOR_LATENT_WALK | FOR_LATENT_MIX,          \
       "whose random numbers: torch's on CUDA (philox, the default) or on the CPU; one of:")                            \
-    X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING | FOR_TRAIN,            \
+    X(PREDICTION, "prediction", 0, KIND_NAME, "NAME", 0, 0, limn_prediction_name, FOR_PAINTING | FOR_TRAIN_DIFFUSION,  \
       "what the U-Net predicts, where the file does not say; one of:")                                                 \
     X(WEIGHTS, "weights", 0, KIND_NAME, "TYPE", 0, 0, limn_weights_name, FOR_PAINTING | FOR_LATENT | FOR_BENCH,        \
       "convert the model's weights as they are loaded, for less memory (default: as in the file); one of:")            \
@@ -145,12 +154,12 @@ enum {
     X(TRAIN_RECOMPUTE, "recompute", 0, KIND_WHOLE, "N", 1, 1024, NULL, FOR_TRAIN,                                      \
       "cut the network into N pieces whose results are computed again when needed, in less memory")                    \
     X(TRAIN_FLIP, "flip", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_TRAIN, "mirror every other picture")                     \
-    X(TRAIN_CAPTION_DROPOUT, "caption-dropout", 0, KIND_REAL, "SHARE", 0, 1, NULL, FOR_TRAIN,                          \
+    X(TRAIN_CAPTION_DROPOUT, "caption-dropout", 0, KIND_REAL, "SHARE", 0, 1, NULL, FOR_TRAIN & ~FOR_TRAIN_VAE,         \
       "share of captions left out, for guidance")                                                                      \
-    X(TRAIN_MIN_SNR, "min-snr", 0, KIND_REAL, "GAMMA", 0, 1e6, NULL, FOR_TRAIN,                                        \
-      "diffusion: weigh times by min(snr, GAMMA), often 5; 0: all the same")                                           \
-    X(TRAIN_VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN,                                                   \
-      "diffusion: paint latents of this file's VAE (default: pixels)")                                                 \
+    X(TRAIN_MIN_SNR, "min-snr", 0, KIND_REAL, "GAMMA", 0, 1e6, NULL, FOR_TRAIN_DIFFUSION,                              \
+      "weigh times by min(snr, GAMMA), often 5; 0: all the same")                                                      \
+    X(TRAIN_VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN_DIFFUSION,                                         \
+      "paint latents of this file's VAE (default: pixels)")                                                            \
     X(TRAIN_DTYPE, "dtype", 0, KIND_TEXT, "TYPE", 0, 0, NULL, FOR_TRAIN, "of the result's weights: f32, f16 or bf16")  \
     X(TRAIN_SAVE_EVERY, "save-every", 0, KIND_WHOLE, "STEPS", 1, 1e9, NULL, FOR_TRAIN,                                 \
       "from one checkpoint to the next")                                                                               \
@@ -208,15 +217,22 @@ struct options {
     } value[OPTION_ROWS];
     const char *words[MAX_WORDS]; /* what is not an option; borrowed from argv */
     int word_count;
+    unsigned kind; /* bit of the kind that the first word names; 0: the command has none, or not this one */
+};
+
+struct command_kind {
+    const char *name; /* "gan" */
+    unsigned bit;     /* FOR_TRAIN_GAN */
 };
 
 struct command {
     const char *name;
-    unsigned bit;          /* FOR_GENERATE ...; 0: takes no options */
+    unsigned bit;          /* FOR_GENERATE ..., or all of its kinds'; 0: takes no options */
     const char *arguments; /* "PROMPT" */
     int fewest, most;      /* of those */
     const char *summary;
     int (*run)(const struct options *options); /* returns the exit status */
+    const struct command_kind *kinds;          /* that its first word names; ends with a NULL name; NULL: it has none */
 };
 
 /* argv[0] is the first word after the command's name. False: the sentence has been written to stderr. */

@@ -134,16 +134,9 @@ static struct limn_train_options read_options(const struct options *o)
     };
 }
 
-static bool is_family(const char *name)
-{
-    for (int i = 0; limn_train_family_name(i); i++)
-        if (strcmp(limn_train_family_name(i), name) == 0) return true;
-    return false;
-}
-
 int command_train(const struct options *options)
 {
-    if (!is_family(options->words[0])) {
+    if (!options->kind) {
         char list[128] = "";
         for (int i = 0; limn_train_family_name(i); i++)
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", limn_train_family_name(i));
