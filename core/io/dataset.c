@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/io/dataset.h"
 
+#include "core/base/hash.h"
 #include "core/base/pool.h"
 #include "core/io/dataset_build.h"
 #include "core/io/image.h"
@@ -139,8 +140,11 @@ static void read_one(void *context, int64_t task, int worker)
     struct dataset_item *item = &set->items[batch->first + task];
     struct image picture;
     error_clear(&batch->errors[task]);
-    if (read_picture(set, item, &picture, &batch->errors[task]) == STATUS_OK && item->slot >= 0)
-        memcpy(set->cache + (size_t)item->slot * set->picture_bytes, picture.pixels, set->picture_bytes);
+    if (read_picture(set, item, &picture, &batch->errors[task]) == STATUS_OK) {
+        item->hash = hash_bytes(HASH_START, picture.pixels, set->picture_bytes);
+        if (item->slot >= 0)
+            memcpy(set->cache + (size_t)item->slot * set->picture_bytes, picture.pixels, set->picture_bytes);
+    }
     image_clear(&picture);
 }
 
@@ -293,6 +297,20 @@ const char *dataset_class_name(const struct dataset *set, int class)
 int dataset_class(const struct dataset *set, int64_t i)
 {
     return item_at(set, i)->class;
+}
+
+uint64_t dataset_hash(const struct dataset *set)
+{
+    uint64_t hash = HASH_START;
+    for (int64_t i = 0; i < set->count; i++) {
+        const struct dataset_item *item = &set->items[i];
+        const char *end = item->captions;
+        for (int k = 0; k < item->caption_count; k++) end += strlen(end) + 1;
+        hash = hash_bytes(hash, item->name, strlen(item->name) + 1);
+        hash = hash_bytes(hash, item->captions, (size_t)(end - item->captions));
+        hash = hash_bytes(hash, &item->hash, sizeof item->hash);
+    }
+    return hash;
 }
 
 static void mirror(float *picture, int width, int height, int channels)

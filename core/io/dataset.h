@@ -66,6 +66,9 @@ int dataset_classes(const struct dataset *set); /* 0 if the layout has none */
 const char *dataset_class_name(const struct dataset *set, int class);
 int dataset_class(const struct dataset *set, int64_t i); /* -1 if it has none */
 
+/* A number for all of it: names, captions, and pixels at the size asked for. Two sets with the same are the same. */
+uint64_t dataset_hash(const struct dataset *set);
+
 /* The picture in [-1, 1], [height, width, channels], mirrored if `flip`. Fails if a file that was readable when the set
  * was opened is so no more. Threads may fetch at the same time. */
 MUST_CHECK enum status dataset_fetch(const struct dataset *set, int64_t i, bool flip, float *out, struct error *err);

@@ -20,6 +20,7 @@ struct dataset_item {
     int class;     /* -1: none */
     int64_t place; /* the picture's in an IDX file, or the number of its line in metadata.jsonl */
     int64_t slot;  /* in the cache; -1: not there */
+    uint64_t hash; /* of its pixels, at the size asked for */
 };
 
 struct dataset {
