@@ -220,10 +220,15 @@ int pack_patch(const struct checkpoint *checkpoint)
 
 enum status pack_read(struct pack *pack, const struct checkpoint *checkpoint, struct error *err)
 {
+    return pack_parse(pack, checkpoint_metadata(checkpoint, "limn.pack"), err);
+}
+
+enum status pack_parse(struct pack *pack, const char *text, struct error *err)
+{
     *pack = (struct pack){.size = 512, .latent_scale = 0.18215, .schedule = SCHEDULE_STABLE_DIFFUSION};
     struct reading r = {.pack = pack, .err = err};
     json_error_t why;
-    json_t *root = json_loads(checkpoint_metadata(checkpoint, "limn.pack"), JSON_REJECT_DUPLICATES, &why);
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &why);
     const enum status status = json_is_object(root)
                                    ? get_all(&r, root)
                                    : fail(err, STATUS_FORMAT, "the metadata 'limn.pack' is no JSON object: %s",

@@ -49,6 +49,8 @@ bool pack_present(const struct checkpoint *checkpoint);
  * `limn.patch`. 0: it paints the latents of a VAE. */
 int pack_patch(const struct checkpoint *checkpoint);
 MUST_CHECK enum status pack_read(struct pack *pack, const struct checkpoint *checkpoint, struct error *err);
+/* The same of a text, before it is in any file. */
+MUST_CHECK enum status pack_parse(struct pack *pack, const char *text, struct error *err);
 void pack_clear(struct pack *pack);
 
 /* Does the prompt name one of the pack's concepts, styles or colours? English names stand as words of their own (a

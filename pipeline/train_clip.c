@@ -25,7 +25,6 @@
 #include "pipeline/warp.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_SIZE = 64, MOST_MERGES = 49152 };
@@ -223,9 +222,7 @@ static enum status open_parts(struct training *t, struct clip_training *c, struc
 
 static enum status clip_open(struct training *t, struct error *err)
 {
-    struct clip_training *c = memory_alloc(sizeof *c);
-    if (!c) return fail_no_memory(err, "a training", sizeof *c);
-    t->family_state = c;
+    struct clip_training *c = t->family_state;
     c->in_parts = t->settings.accumulate * t->ranks > 1;
     if (all_items(t) < 2)
         return fail(err, STATUS_ARGUMENT,
@@ -248,7 +245,6 @@ static enum status clip_open(struct training *t, struct error *err)
 static void clip_close(struct training *t)
 {
     struct clip_training *c = t->family_state;
-    if (!c) return;
     exec_destroy(c->exec);
     exec_destroy(c->ahead_exec);
     exec_destroy(c->all_exec);
@@ -259,8 +255,6 @@ static void clip_close(struct training *t)
     training_text_close(&c->captions);
     memory_free(c->pixels);
     memory_free(c->ids);
-    memory_free(c);
-    t->family_state = NULL;
 }
 
 /* ---- a step ---- */
@@ -388,40 +382,38 @@ static const char *activation_name(enum unary activation)
 
 /* What a tensor cannot say, where pack.h, the towers and image_preprocess.h look for it. Pictures are trained in
  * -1..1, so their colours have mean and deviation of one half. */
-static char *describe(const struct clip_training *c)
+static json_t *describe(const struct clip_training *c)
 {
-    json_t *json =
-        json_pack("{s:i, s:s, s:{s:i, s:s}, s:{s:i, s:s, s:[f,f,f], s:[f,f,f]}}", "format", 1, "name", "clip", "text",
-                  "heads", c->text.blocks.heads, "activation", activation_name(c->text.blocks.activation), "image",
-                  "heads", c->image.blocks.heads, "activation", activation_name(c->image.blocks.activation),
-                  "image_mean", 0.5, 0.5, 0.5, "image_std", 0.5, 0.5, 0.5);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    return text;
+    return json_pack("{s:i, s:s, s:{s:i, s:s}, s:{s:i, s:s, s:[f,f,f], s:[f,f,f]}}", "format", 1, "name", "clip",
+                     "text", "heads", c->text.blocks.heads, "activation", activation_name(c->text.blocks.activation),
+                     "image", "heads", c->image.blocks.heads, "activation", activation_name(c->image.blocks.activation),
+                     "image_mean", 0.5, 0.5, 0.5, "image_std", 0.5, 0.5, 0.5);
 }
 
 static enum status clip_save(struct training *t, const char *path, struct error *err)
 {
     const struct clip_training *c = t->family_state;
     struct training_result *result = NULL;
-    char *pack = describe(c);
-    enum status status = pack ? training_result_create(&result, t, err) : fail_no_memory(err, "a result", sizeof *c);
+    enum status status = training_result_create(&result, t, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, c->trainer, err);
     if (status == STATUS_OK) { /* as CLIPModel has it */
         training_result_strip(result, "cond_stage_model.transformer.");
         training_result_number(result, "logit_scale");
     }
-    if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", pack, err);
+    if (status == STATUS_OK) status = training_result_pack(result, describe(c), err);
     if (status == STATUS_OK && c->captions.merges)
         status = training_result_metadata(result, "limn.merges", c->captions.merges, err);
     if (status == STATUS_OK) status = training_result_write(result, path, err);
     training_result_destroy(result);
-    free(pack); /* library: jansson's */
     return status;
 }
 
+static const char *const members[] = {"image", "text", NULL};
+
 const struct training_family clip_training = {
     .name = "clip",
+    .state_bytes = sizeof(struct clip_training),
+    .members = members,
     .defaults = clip_defaults,
     .open = clip_open,
     .step = clip_step,

@@ -30,7 +30,6 @@
 #include "pipeline/training_text.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { TRAIN_STEPS = 1000, PATCHES_A_SIDE = 4, PATCHES = 16, SHEET_PROMPTS = 16 };
@@ -159,8 +158,7 @@ static enum status read_manner(struct training *t, struct diffusion *d, struct e
     };
     enum status status = training_read_config(t, "times", times, sizeof times / sizeof *times, err);
     if (status == STATUS_OK) status = training_read_config(t, "sheet", sheet, sizeof sheet / sizeof *sheet, err);
-    if (status == STATUS_OK) d->pack = training_config_member(t, "pack");
-    return status;
+    return status == STATUS_OK ? training_config_member(t, "pack", &d->pack, err) : status;
 }
 
 static enum status make_unet(struct diffusion *d, struct error *err)
@@ -314,6 +312,7 @@ static enum status use_vae(struct training *t, struct diffusion *d, struct error
     }
     if (status == STATUS_OK) status = vae_config_detect(&d->vae, d->vae_from, err);
     d->latent_scale = d->vae.scale;
+    if (status == STATUS_OK) status = training_use_part(t, "VAE", d->vae_from, "first_stage_model.", err);
     if (status != STATUS_OK || !pack_present(d->vae_from)) return status;
     status = pack_read(&d->vae_pack, d->vae_from, err);
     if (d->vae_pack.vae_groups) d->vae.groups = d->vae_pack.vae_groups;
@@ -324,7 +323,12 @@ static enum status use_vae(struct training *t, struct diffusion *d, struct error
 static enum status open_vae(struct training *t, struct diffusion *d, struct error *err)
 {
     const bool latents = t->settings.vae || (t->init && vae_present(t->init));
-    const enum status status = latents ? use_vae(t, d, err) : use_pixels(t, d, err);
+    json_t *pixels = NULL;
+    enum status status = training_config_member(t, "pixels", &pixels, err);
+    if (status == STATUS_OK && latents && pixels)
+        status =
+            fail(err, STATUS_ARGUMENT, "the configuration's 'pixels' is for pictures without a VAE, and there is one");
+    if (status == STATUS_OK) status = latents ? use_vae(t, d, err) : use_pixels(t, d, err);
     if (status != STATUS_OK) return status;
     const int factor = vae_factor(&d->vae);
     d->side = t->settings.size / factor;
@@ -383,6 +387,26 @@ static enum status make_latents(struct training *t, struct diffusion *d, struct 
     return status;
 }
 
+static json_t *describe(const struct training *t, const struct diffusion *d)
+{
+    char name[128];
+    model_short_name(t->out, name, sizeof name);
+    json_t *unet = json_pack("{s:i}", "groups", d->unet.groups);
+    if (d->unet.head_size > 0)
+        json_object_set_new(unet, "head_channels", json_integer(d->unet.head_size));
+    else
+        json_object_set_new(unet, "heads", json_integer(d->unet.heads));
+    json_t *root = json_pack(
+        "{s:i, s:s, s:i, s:f, s:s, s:{s:s, s:i, s:b}, s:o, s:{s:i}, s:{s:i, s:s}, s:{s:i, s:f, s:s}, s:o, s:I}",
+        "format", 1, "name", name, "size", t->settings.size, "latent_scale", d->latent_scale, "prediction",
+        prediction_name(t->settings.prediction), "schedule", "kind", "cosine", "steps", TRAIN_STEPS, "zero_snr", 0,
+        "unet", unet, "vae", "groups", d->vae.groups, "text", "heads", d->tower.blocks.heads, "activation",
+        d->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu", "defaults", "steps", 25, "cfg", 3.5,
+        "sampler", "ddim", "concepts", training_text_concepts(t), "training_steps", (json_int_t)t->step);
+    json_object_update(root, d->pack);
+    return root;
+}
+
 /* ---- opening ---- */
 
 static enum status allocate(struct training *t, struct diffusion *d, struct error *err)
@@ -403,9 +427,7 @@ static enum status allocate(struct training *t, struct diffusion *d, struct erro
 
 static enum status open_family(struct training *t, struct error *err)
 {
-    struct diffusion *d = memory_alloc(sizeof *d);
-    if (!d) return fail_no_memory(err, "a training", sizeof *d);
-    t->family_state = d;
+    struct diffusion *d = t->family_state;
     const struct schedule_options schedule = {
         .betas = BETAS_COSINE, .train_steps = TRAIN_STEPS, .prediction = t->settings.prediction};
     enum status status = schedule_init(&d->schedule, &schedule, err);
@@ -414,13 +436,13 @@ static enum status open_family(struct training *t, struct error *err)
     if (status == STATUS_OK) status = allocate(t, d, err);
     if (status == STATUS_OK) status = build(t, d, err);
     if (status == STATUS_OK) status = build_warm_up(t, d, err);
+    if (status == STATUS_OK) status = training_check_pack(describe(t, d), err);
     return status == STATUS_OK ? make_latents(t, d, err) : status;
 }
 
 static void close_family(struct training *t)
 {
     struct diffusion *d = t->family_state;
-    if (!d) return;
     exec_destroy(d->exec);
     exec_destroy(d->warm_up_exec);
     graph_clear(&d->graph);
@@ -432,7 +454,6 @@ static void close_family(struct training *t)
     memory_free(d->latents);
     memory_free(d->x);
     memory_free(d->ids);
-    memory_free(d);
 }
 
 /* ---- stepping ---- */
@@ -566,28 +587,6 @@ static enum status step(struct training *t, struct error *err)
 
 /* ---- the result ---- */
 
-static char *describe(const struct training *t, const struct diffusion *d)
-{
-    char name[128];
-    model_short_name(t->out, name, sizeof name);
-    json_t *unet = json_pack("{s:i}", "groups", d->unet.groups);
-    if (d->unet.head_size > 0)
-        json_object_set_new(unet, "head_channels", json_integer(d->unet.head_size));
-    else
-        json_object_set_new(unet, "heads", json_integer(d->unet.heads));
-    json_t *root = json_pack(
-        "{s:i, s:s, s:i, s:f, s:s, s:{s:s, s:i, s:b}, s:o, s:{s:i}, s:{s:i, s:s}, s:{s:i, s:f, s:s}, s:o, s:I}",
-        "format", 1, "name", name, "size", t->settings.size, "latent_scale", d->latent_scale, "prediction",
-        prediction_name(t->settings.prediction), "schedule", "kind", "cosine", "steps", TRAIN_STEPS, "zero_snr", 0,
-        "unet", unet, "vae", "groups", d->vae.groups, "text", "heads", d->tower.blocks.heads, "activation",
-        d->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu", "defaults", "steps", 25, "cfg", 3.5,
-        "sampler", "ddim", "concepts", training_text_concepts(t), "training_steps", (json_int_t)t->step);
-    json_object_update(root, d->pack);
-    char *text = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    return text;
-}
-
 static enum status add_patch(struct training_result *result, int patch, struct error *err)
 {
     const char text[] = {(char)('0' + patch), '\0'};
@@ -598,21 +597,18 @@ static enum status save(struct training *t, const char *path, struct error *err)
 {
     const struct diffusion *d = t->family_state;
     struct training_result *result = NULL;
-    char *text = describe(t, d);
-    enum status status = text ? STATUS_OK : fail_no_memory(err, "a pack's description", sizeof *d);
-    if (status == STATUS_OK) status = training_result_create(&result, t, err);
+    enum status status = training_result_create(&result, t, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->text_trainer, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, d->unet_trainer, err);
     if (status == STATUS_OK && d->vae_from)
         status = training_result_copy(result, d->vae_from, "first_stage_model.", err);
     if (status == STATUS_OK && !d->vae_from) status = add_patch(result, d->vae.patch, err);
     if (status == STATUS_OK && t->init) status = training_result_copy(result, t->init, "cond_stage_model.", err);
-    if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", text, err);
+    if (status == STATUS_OK) status = training_result_pack(result, describe(t, d), err);
     if (status == STATUS_OK && d->text.merges)
         status = training_result_metadata(result, "limn.merges", d->text.merges, err);
     if (status == STATUS_OK) status = training_result_write(result, path, err);
     training_result_destroy(result);
-    free(text); /* library: jansson's */
     return status;
 }
 
@@ -679,8 +675,12 @@ static enum status sample(struct training *t, struct image *sheet, struct error 
     return status;
 }
 
+static const char *const members[] = {"unet", "text", "pixels", "times", "sheet", "pack", NULL};
+
 const struct training_family diffusion_training = {
     .name = "diffusion",
+    .state_bytes = sizeof(struct diffusion),
+    .members = members,
     .defaults = defaults,
     .open = open_family,
     .step = step,

@@ -102,10 +102,9 @@ static enum status read_game(struct training *t, struct gan_training *n, struct 
         {"mismatch", TRAINING_KEY_FLAG, &game->mismatch, 0, 0, NULL},
     };
     const enum status status = training_read_config(t, "gan", keys, (int)(sizeof keys / sizeof *keys), err);
-    n->pack = training_config_member(t, "pack");
     a->loss = (enum adversarial_loss)game->loss;
     a->noise = game->noise > 0;
-    return status;
+    return status == STATUS_OK ? training_config_member(t, "pack", &n->pack, err) : status;
 }
 
 /* A network to go on from must have the names that limn gives. */
@@ -248,14 +247,14 @@ static enum status add_statistics(struct training_result *result, const struct g
 }
 
 /* Statistics to begin with: as PyTorch's, or those of --init. */
-static void start_statistics(const struct training *t, const struct gan_config *config, float *values)
+static void start_statistics(struct training *t, const struct gan_config *config, float *values)
 {
     char name[GAN_NAME_BYTES + 16];
     for (int i = 0; i < config->count; i++) {
         const struct gan_layer *layer = &config->layers[i];
         for (int k = 0; k < 2 && layer->norm[0]; k++, values += layer->norm_width) {
             snprintf(name, sizeof name, "%s.%s", layer->norm, k == 0 ? "running_mean" : "running_var");
-            const struct tensor *found = t->init ? checkpoint_find(t->init, name) : NULL;
+            const struct tensor *found = training_init_tensor(t, name);
             for (int64_t c = 0; c < layer->norm_width; c++) values[c] = (float)k;
             if (found && found->count == layer->norm_width)
                 dtype_to_f32(values, found->data, found->dtype, 0, (size_t)found->count);
@@ -310,6 +309,7 @@ static enum status open_captions(struct training *t, struct gan_training *n, int
         return STATUS_OK;
     }
     enum status status = text_config_detect(&n->tower, t->init, err);
+    if (status == STATUS_OK) status = training_use_part(t, "text encoder", t->init, "cond_stage_model.", err);
     if (status == STATUS_OK) status = training_text_open(&n->captions, t, n->tower.length, 0, err);
     if (status == STATUS_OK && n->captions.vocabulary > n->tower.vocabulary)
         status = fail(err, STATUS_FORMAT, "the text encoder has states for %d tokens, but its tokenizer makes %d",
@@ -317,6 +317,19 @@ static enum status open_captions(struct training *t, struct gan_training *n, int
     if (status == STATUS_OK) status = embed_captions(t, n, err);
     *width = n->tower.width;
     return status;
+}
+
+/* What no tensor tells. */
+static json_t *describe(const struct training *t, const struct gan_training *n)
+{
+    char name[128];
+    model_short_name(t->out, name, sizeof name);
+    json_t *pack =
+        json_pack("{s:i, s:s, s:{s:i, s:s}, s:o, s:I}", "format", 1, "name", name, "text", "heads",
+                  n->tower.blocks.heads, "activation", n->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu",
+                  "concepts", training_text_concepts(t), "training_steps", (json_int_t)t->step);
+    json_object_update(pack, n->pack);
+    return pack;
 }
 
 /* ---- opening ---- */
@@ -360,12 +373,13 @@ static enum status allocate(struct training *t, struct gan_training *n, struct e
 
 static enum status open_family(struct training *t, struct error *err)
 {
-    struct gan_training *n = memory_alloc(sizeof *n);
+    struct gan_training *n = t->family_state;
     int text_width;
-    if (!n) return fail_no_memory(err, "a training", sizeof *n);
-    t->family_state = n;
     enum status status = read_game(t, n, err);
     if (status == STATUS_OK) status = open_captions(t, n, &text_width, err);
+    if (status == STATUS_OK && text_width) status = training_check_pack(describe(t, n), err);
+    if (status == STATUS_OK && !text_width && n->pack)
+        watch_note(t->watch, "the configuration's 'pack' is not used: a GAN that takes no text is no pack");
     if (status == STATUS_OK) status = make_networks(t, n, text_width, err);
     if (status == STATUS_OK) status = allocate(t, n, err);
     return status == STATUS_OK ? build(t, n, err) : status;
@@ -374,7 +388,6 @@ static enum status open_family(struct training *t, struct error *err)
 static void close_family(struct training *t)
 {
     struct gan_training *n = t->family_state;
-    if (!n) return;
     exec_destroy(n->d_exec);
     exec_destroy(n->g_exec);
     exec_destroy(n->sheet_exec);
@@ -384,7 +397,6 @@ static void close_family(struct training *t)
     training_text_close(&n->captions);
     memory_free(n->embeddings);
     arena_clear(&n->memory);
-    memory_free(n);
 }
 
 /* ---- stepping ---- */
@@ -542,34 +554,14 @@ static enum status find_standing(struct training *t, struct gan_training *n, str
     return status == STATUS_OK ? back : status;
 }
 
-/* What no tensor tells of a pack, in a block that the caller frees with memory_free. */
-static enum status describe(const struct training *t, const struct gan_training *n, char **out, struct error *err)
-{
-    char name[128];
-    model_short_name(t->out, name, sizeof name);
-    json_t *json =
-        json_pack("{s:i, s:s, s:{s:i, s:s}, s:o, s:I}", "format", 1, "name", name, "text", "heads",
-                  n->tower.blocks.heads, "activation", n->tower.blocks.activation == UNARY_GELU ? "gelu" : "quick_gelu",
-                  "concepts", training_text_concepts(t), "training_steps", (json_int_t)t->step);
-    json_object_update(json, n->pack);
-    const size_t size = json_dumpb(json, NULL, 0, JSON_COMPACT);
-    *out = size ? memory_alloc(size + 1) : NULL;
-    if (*out) (void)json_dumpb(json, *out, size, JSON_COMPACT);
-    json_decref(json);
-    return *out ? STATUS_OK : fail_no_memory(err, "a pack's description", size);
-}
-
 /* A conditional GAN is a pack, with the text tower of --init. */
 static enum status add_text(struct training_result *result, const struct training *t, const struct gan_training *n,
                             struct error *err)
 {
-    char *pack = NULL;
     const char *merges = checkpoint_metadata(t->init, "limn.merges");
-    enum status status = describe(t, n, &pack, err);
-    if (status == STATUS_OK) status = training_result_copy(result, t->init, "cond_stage_model.", err);
-    if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", pack, err);
+    enum status status = training_result_copy(result, t->init, "cond_stage_model.", err);
+    if (status == STATUS_OK) status = training_result_pack(result, describe(t, n), err);
     if (status == STATUS_OK && merges) status = training_result_metadata(result, "limn.merges", merges, err);
-    memory_free(pack);
     return status;
 }
 
@@ -593,8 +585,12 @@ static enum status save(struct training *t, const char *path, struct error *err)
     return status;
 }
 
+static const char *const members[] = {"gan", "pack", NULL};
+
 const struct training_family gan_training = {
     .name = "gan",
+    .state_bytes = sizeof(struct gan_training),
+    .members = members,
     .defaults = defaults,
     .open = open_family,
     .step = step,

@@ -22,7 +22,6 @@
 #include "pipeline/training.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define QUANT      "first_stage_model.quant_conv."
@@ -198,9 +197,7 @@ static enum status build(struct training *t, struct autoencoder *a, struct error
 
 static enum status open_family(struct training *t, struct error *err)
 {
-    struct autoencoder *a = memory_alloc(sizeof *a);
-    if (!a) return fail_no_memory(err, "a training", sizeof *a);
-    t->family_state = a;
+    struct autoencoder *a = t->family_state;
     enum status status = make_config(t, a, err);
     if (status != STATUS_OK) return status;
     const int size = t->settings.size, factor = vae_factor(&a->config);
@@ -221,13 +218,11 @@ static enum status open_family(struct training *t, struct error *err)
 static void close_family(struct training *t)
 {
     struct autoencoder *a = t->family_state;
-    if (!a) return;
     exec_destroy(a->exec);
     exec_destroy(a->single_exec);
     graph_clear(&a->graph);
     graph_clear(&a->single);
     memory_free(a->pixels);
-    memory_free(a);
 }
 
 /* ---- stepping ---- */
@@ -347,29 +342,22 @@ static void standardise(const struct autoencoder *a, const struct standard *s, f
         }
 }
 
-static char *describe(const struct training *t, const struct autoencoder *a)
+static json_t *describe(const struct training *t, const struct autoencoder *a)
 {
     char name[128];
     model_short_name(t->out, name, sizeof name);
-    json_t *root =
-        json_pack("{s:i, s:s, s:i, s:f, s:{s:i}, s:I}", "format", 1, "name", name, "size", t->settings.size,
-                  "latent_scale", 1.0, "vae", "groups", a->config.groups, "training_steps", (json_int_t)t->step);
-    char *text = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    return text;
+    return json_pack("{s:i, s:s, s:i, s:f, s:{s:i}, s:I}", "format", 1, "name", name, "size", t->settings.size,
+                     "latent_scale", 1.0, "vae", "groups", a->config.groups, "training_steps", (json_int_t)t->step);
 }
 
 static enum status write_result(struct training *t, struct autoencoder *a, const char *path, struct error *err)
 {
     struct training_result *result = NULL;
-    char *text = describe(t, a);
-    enum status status = text ? STATUS_OK : fail_no_memory(err, "a description", 256);
-    if (status == STATUS_OK) status = training_result_create(&result, t, err);
+    enum status status = training_result_create(&result, t, err);
     if (status == STATUS_OK) status = training_result_add_trainer(result, a->trainer, err);
-    if (status == STATUS_OK) status = training_result_metadata(result, "limn.pack", text, err);
+    if (status == STATUS_OK) status = training_result_pack(result, describe(t, a), err);
     if (status == STATUS_OK) status = training_result_write(result, path, err);
     training_result_destroy(result);
-    free(text); /* library: jansson's */
     return status;
 }
 
@@ -399,8 +387,12 @@ static enum status save(struct training *t, const char *path, struct error *err)
     return status;
 }
 
+static const char *const members[] = {"vae", NULL};
+
 const struct training_family vae_training = {
     .name = "vae",
+    .state_bytes = sizeof(struct autoencoder),
+    .members = members,
     .defaults = defaults,
     .open = open_family,
     .step = step,

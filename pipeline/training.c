@@ -12,7 +12,6 @@
 #include "core/nn/exchange.h"
 #include "pipeline/api.h"
 #include "pipeline/devices.h"
-#include "pipeline/kind.h"
 #include "pipeline/training_loop.h"
 
 #include <errno.h>
@@ -129,15 +128,6 @@ static enum status open_data(struct training *t, struct error *err)
     return status == STATUS_OK ? training_choose_pictures(t, err) : status;
 }
 
-static enum status open_init(struct training *t, struct error *err)
-{
-    if (!t->settings.init) return STATUS_OK;
-    enum status status = checkpoint_open(&t->loop->init, t->settings.init, err);
-    if (status == STATUS_OK) status = kind_normalise(t->loop->init, err);
-    t->init = t->loop->init;
-    return status;
-}
-
 static enum status open_backend(struct training *t, struct error *err)
 {
     const char *compute = t->loop->options->compute;
@@ -149,18 +139,39 @@ static enum status open_backend(struct training *t, struct error *err)
     return device_open(&t->backend, t->loop->options->device, &request, err);
 }
 
+/* Of several machines the first writes, and it alone has the lock. */
+static enum status take_lock(struct training *t, struct error *err)
+{
+    char path[TRAINING_PATH_BYTES];
+    struct error why = {0};
+    if (t->rank != 0) return STATUS_OK;
+    snprintf(path, sizeof path, "%.*s.lock", (int)strlen(t->loop->stem), t->loop->stem);
+    const enum status status = file_lock_take(&t->loop->lock, path, &why);
+    if (status != STATUS_UNSUPPORTED) return status == STATUS_OK ? status : fail(err, status, "%s", why.text);
+    watch_note(t->watch, "%s; see to it that nobody else trains there meanwhile", why.text);
+    return STATUS_OK;
+}
+
+static enum status open_family(struct training *t, struct error *err)
+{
+    t->family_state = memory_alloc(t->family->state_bytes);
+    return t->family_state ? t->family->open(t, err) : fail_no_memory(err, "a training", t->family->state_bytes);
+}
+
 static enum status open_own(struct training *t, struct error *err)
 {
     enum status status = check_options(t, err);
     if (status == STATUS_OK) status = open_backend(t, err);
+    if (status == STATUS_OK) status = take_lock(t, err);
     if (status == STATUS_OK) status = training_find_state(t, err);
     if (status == STATUS_OK) status = training_open_config(t, err);
-    if (status == STATUS_OK) status = training_settle(t, 0, err);
-    if (status == STATUS_OK) status = open_data(t, err);
-    if (status == STATUS_OK) status = open_init(t, err);
-    if (status == STATUS_OK) status = pool_create(&t->loop->pool, t->threads, err);
-    if (status == STATUS_OK) status = t->family->open(t, err);
+    if (status == STATUS_OK) status = training_settle(t, err);
     if (status == STATUS_OK) status = training_check_config(t, err);
+    if (status == STATUS_OK) status = open_data(t, err);
+    if (status == STATUS_OK) status = training_open_init(t, err);
+    if (status == STATUS_OK) status = pool_create(&t->loop->pool, t->threads, err);
+    if (status == STATUS_OK) status = open_family(t, err);
+    if (status == STATUS_OK) status = training_check_init(t, err);
     if (status == STATUS_OK) status = training_restore_state(t, err);
     return status == STATUS_OK ? training_open_records(t, err) : status;
 }
@@ -168,7 +179,7 @@ static enum status open_own(struct training *t, struct error *err)
 /* All machines must be about the same thing, or their gradients have nothing to do with each other. */
 static enum status agree(struct training *t, struct error *err)
 {
-    const int64_t numbers[] = {t->step, t->loop->picture_count};
+    const uint64_t numbers[] = {(uint64_t)t->step, (uint64_t)t->loop->picture_count, dataset_hash(t->data)};
     char *settings = NULL;
     json_t *object = training_settings_json(t);
     if (object) settings = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
@@ -178,7 +189,7 @@ static enum status agree(struct training *t, struct error *err)
     if (status == STATUS_OK)
         status = exchange_agree(t->exchange, "the training's settings", settings, strlen(settings), err);
     if (status == STATUS_OK)
-        status = exchange_agree(t->exchange, "the step and the number of pictures", numbers, sizeof numbers, err);
+        status = exchange_agree(t->exchange, "the step and the pictures", numbers, sizeof numbers, err);
     free(settings); /* library: jansson's */
     return status;
 }
@@ -196,14 +207,17 @@ static enum status open_training(struct training *t, struct error *err)
 static void close_training(struct training *t)
 {
     struct training_loop *loop = t->loop;
-    if (t->family) t->family->close(t);
+    if (t->family_state) t->family->close(t);
+    memory_free(t->family_state);
     for (int i = 0; i < loop->trainer_count; i++) trainer_destroy(loop->trainers[i].trainer);
     if (t->backend) t->backend->f->close(t->backend);
     pool_destroy(loop->pool);
     dataset_close(t->data);
     checkpoint_close(loop->init);
     checkpoint_close(loop->saved);
+    json_decref(loop->saved_json);
     json_decref(loop->config);
+    file_lock_release(&loop->lock);
     exchange_close(t->exchange);
     arena_clear(&loop->memory);
 }
@@ -286,6 +300,7 @@ enum limn_status limn_train(const struct limn_train_options *options, struct lim
         return api_result(error, &err);
     }
     t.loop->options = options;
+    t.loop->lock = FILE_LOCK_NONE;
     t.loop->started = api_clock();
     err.status = open_training(&t, &err);
     if (err.status == STATUS_OK) err.status = run(&t, &err);

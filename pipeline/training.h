@@ -10,7 +10,7 @@
  *     family->open(t, err)                   training_read_config, graphs, training_add_trainer, training_open_run
  *     for each step: family->step(t, err)    training_pixels, exec_run, trainer_collect, training_update, training_loss
  *     now and then:  family->sample, family->save
- *     family->close(t)                       always, even if open failed or was never come to
+ *     family->close(t)                       always, even if open failed
  *
  * Nothing that a step draws depends on anything but the seed, the step, a purpose and the item's number in the whole
  * batch. So there is no generator to store, and it makes no difference to a picture which machine works on it or how
@@ -59,11 +59,12 @@ struct training_settings {
 };
 
 struct training_family {
-    const char *name; /* "diffusion" */
+    const char *name;           /* "diffusion" */
+    size_t state_bytes;         /* of the family's own struct: t->family_state, zeroed before open */
+    const char *const *members; /* that a configuration may have beside "training"; ends with NULL */
     void (*defaults)(struct training_settings *settings);
     /* Builds everything and fills in the trainers' values: from t->init if it is there, else by core/nn/initialise.h.
-     * What is kept from step to step must be a trainer's or told to training_add_state. The family's own struct goes
-     * to t->family_state. */
+     * What is kept from step to step must be a trainer's or told to training_add_state. */
     enum status (*open)(struct training *t, struct error *err);
     /* Step t->step: all parts, and the trainers' updates. Nothing is allocated. */
     enum status (*step)(struct training *t, struct error *err);
@@ -114,7 +115,7 @@ struct training {
     int part_size;             /* batch / accumulate */
     float share;               /* of one part in the gradient of the whole batch, for trainer_collect */
     const char *out;           /* path of the result */
-    void *family_state;        /* the family's */
+    void *family_state;        /* the family's struct; owned by the loop */
     struct training_loop *loop;
 };
 
@@ -152,13 +153,14 @@ struct training_key {
     const char *const *names;
 };
 
-/* Reads the member `object` of the configuration, if there is one. Keys that are not in the table are refused by name,
- * and so, after open, are members that nobody has read. */
+/* Reads the member `object` of the configuration, if there is one. Keys that are not in the table are refused by name.
+ */
 MUST_CHECK enum status training_read_config(struct training *t, const char *object, const struct training_key *keys,
                                             int count, struct error *err);
 
-/* A member of the configuration as it stands, for what goes into the result unread; borrowed. NULL: there is none. */
-json_t *training_config_member(struct training *t, const char *member);
+/* A member of the configuration as it stands, an object, for what goes into the result unread; borrowed. NULL: there is
+ * none. */
+MUST_CHECK enum status training_config_member(struct training *t, const char *member, json_t **out, struct error *err);
 
 struct training_trainer {
     const char *name;                  /* "generator"; in checkpoints */
@@ -180,6 +182,19 @@ MUST_CHECK enum status training_open_run(struct training *t, struct exec **out, 
 
 /* Memory that the family allocates besides: counted, and refused if it is too much. */
 MUST_CHECK enum status training_reserve(struct training *t, const char *what, size_t bytes, struct error *err);
+
+/* The training makes use of the tensors of `from` whose names begin so, as they are: the latents of a VAE, the states
+ * of a text encoder. What was learnt with others is worth nothing, so a training is not resumed with others. */
+MUST_CHECK enum status training_use_part(struct training *t, const char *what, const struct checkpoint *from,
+                                         const char *prefix, struct error *err);
+
+/* A tensor of the model to begin with; NULL: there is none. */
+const struct tensor *training_init_tensor(struct training *t, const char *name);
+
+/* The tokenizer's table: that of the training that is resumed (NULL: none is, or it has none), and the one that is
+ * used, borrowed until close. */
+const char *training_saved_merges(const struct training *t);
+void training_keep_merges(struct training *t, const char *merges);
 
 /* Numbers that a checkpoint must hold besides the trainers', such as running statistics. Borrowed until close. */
 MUST_CHECK enum status training_add_state(struct training *t, const char *name, float *values, int64_t count,
@@ -230,6 +245,10 @@ MUST_CHECK enum status training_result_copy(struct training_result *result, cons
                                             const char *prefix, struct error *err);
 MUST_CHECK enum status training_result_metadata(struct training_result *result, const char *key, const char *text,
                                                 struct error *err);
+/* What no tensor tells, as the metadata `limn.pack`. Takes the object; NULL: there was no memory for it. */
+MUST_CHECK enum status training_result_pack(struct training_result *result, json_t *pack, struct error *err);
+/* Before the first step: would a result with this be opened again? Takes the object, too. */
+MUST_CHECK enum status training_check_pack(json_t *pack, struct error *err);
 MUST_CHECK enum status training_result_write(struct training_result *result, const char *path, struct error *err);
 
 #endif

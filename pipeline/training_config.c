@@ -149,37 +149,35 @@ enum status training_read_object(struct training *t, json_t *object, const char 
 enum status training_read_config(struct training *t, const char *object, const struct training_key *keys, int count,
                                  struct error *err)
 {
-    struct training_loop *loop = t->loop;
-    json_t *member = json_object_get(loop->config, object);
-    if (loop->member_count < TRAINING_MEMBERS) loop->members[loop->member_count++] = object;
+    json_t *member = json_object_get(t->loop->config, object);
     return member ? training_read_object(t, member, object, keys, count, err) : STATUS_OK;
 }
 
-json_t *training_config_member(struct training *t, const char *member)
+enum status training_config_member(struct training *t, const char *member, json_t **out, struct error *err)
 {
-    struct training_loop *loop = t->loop;
-    if (loop->member_count < TRAINING_MEMBERS) loop->members[loop->member_count++] = member;
-    json_t *value = json_object_get(loop->config, member);
-    return json_is_object(value) ? value : NULL;
+    *out = json_object_get(t->loop->config, member);
+    if (!*out || json_is_object(*out)) return STATUS_OK;
+    *out = NULL;
+    return fail(err, STATUS_ARGUMENT, "the configuration's '%s' must be an object", member);
 }
 
-enum status training_check_config(struct training *t, struct error *err)
+enum status training_check_config(const struct training *t, struct error *err)
 {
-    const struct training_loop *loop = t->loop;
+    const char *const *members = t->family->members;
     const char *given;
     json_t *value;
-    json_object_foreach(loop->config, given, value)
+    json_object_foreach(t->loop->config, given, value)
     {
-        int i = 0;
-        while (i < loop->member_count && strcmp(loop->members[i], given) != 0) i++;
-        if (i < loop->member_count) continue;
-        char allowed[256] = "";
-        for (i = 0; i < loop->member_count; i++) {
+        char allowed[256] = "training";
+        bool known = strcmp(given, allowed) == 0;
+        for (int i = 0; members[i]; i++) {
             const size_t at = strlen(allowed);
-            snprintf(allowed + at, sizeof allowed - at, "%s%s", i ? ", " : "", loop->members[i]);
+            snprintf(allowed + at, sizeof allowed - at, ", %s", members[i]);
+            known = known || strcmp(given, members[i]) == 0;
         }
-        return fail(err, STATUS_ARGUMENT, "the configuration has no member '%s' for %s; there are: %s",
-                    quote(given).text, t->family->name, allowed);
+        if (!known)
+            return fail(err, STATUS_ARGUMENT, "the configuration has no member '%s' for %s; there are: %s",
+                        quote(given).text, t->family->name, allowed);
     }
     return STATUS_OK;
 }

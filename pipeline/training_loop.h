@@ -7,6 +7,7 @@
  *     training_settings.c    defaults, checkpoint, configuration, options: one table of keys
  *     training_draw.c        which picture, which caption, which random numbers
  *     training_memory.c      trainers and runs within --max-memory
+ *     training_init.c        what is taken of other models
  *     training_state.c       checkpoints: written, found again, restored
  *     training_records.c     losses, progress, train.jsonl, sheets
  *     training_curve.c       the loss curve
@@ -15,6 +16,7 @@
 #ifndef PIPELINE_TRAINING_LOOP_H
 #define PIPELINE_TRAINING_LOOP_H
 
+#include "core/io/file_lock.h"
 #include "core/io/quote.h"
 #include "pipeline/training.h"
 
@@ -22,7 +24,8 @@ enum {
     TRAINING_TRAINERS = 8,
     TRAINING_STATES = 512,
     TRAINING_LOSSES = 12,
-    TRAINING_MEMBERS = 16,
+    TRAINING_NOTES = 16,
+    TRAINING_PARTS = 4,
     TRAINING_PATH_BYTES = 4096,
 };
 
@@ -45,18 +48,29 @@ struct training_losses {
     int count;
 };
 
+/* Tensors that are used as they are. */
+struct training_kept_part {
+    const char *what; /* "VAE" */
+    uint64_t hash;    /* of names and values */
+};
+
 struct training_loop {
     const struct limn_train_options *options; /* borrowed for the call */
     struct arena memory;
-    json_t *config;                        /* owned; NULL: none */
-    const char *members[TRAINING_MEMBERS]; /* of the configuration, that have been read */
-    int member_count;
-    struct checkpoint *saved; /* owned; the checkpoint to resume from, while that is done */
-    struct checkpoint *init;  /* owned */
+    json_t *config;                  /* owned; NULL: none */
+    struct file_lock lock;           /* of this result: nobody else trains it */
+    struct checkpoint *saved;        /* owned; the checkpoint to resume from, while that is done */
+    json_t *saved_json;              /* owned; what it says about the training */
+    struct checkpoint *init;         /* owned */
+    int init_taken;                  /* how many of its tensors have been asked for and found */
+    int own_tensors, random_tensors; /* those that are trained; of them, those that it does not have */
+    const char *merges;              /* table of the tokenizer, borrowed from the family; NULL: none was learnt */
     struct training_kept_trainer trainers[TRAINING_TRAINERS];
     int trainer_count;
     struct training_kept_state states[TRAINING_STATES];
     int state_count;
+    struct training_kept_part parts[TRAINING_PARTS];
+    int part_count;
     int64_t *pictures;     /* those that are learnt from; NULL: all */
     int64_t picture_count; /* how many they are */
     struct pool *pool;     /* owned; for reading pictures */
@@ -78,14 +92,13 @@ json_t *training_write_object(const struct training_key *keys, int count); /* NU
 
 /* Reads the configuration: the file, or what the checkpoint was made with. */
 MUST_CHECK enum status training_open_config(struct training *t, struct error *err);
-/* After open: the configuration's members that nobody has read are refused. */
-MUST_CHECK enum status training_check_config(struct training *t, struct error *err);
+/* Members of the configuration that are not the family's are refused. */
+MUST_CHECK enum status training_check_config(const struct training *t, struct error *err);
 
 /* ---- training_settings.c ---- */
 
-/* Settles everything and checks it. natural: the side of the data set's pictures if all have the same; 0: they differ.
- */
-MUST_CHECK enum status training_settle(struct training *t, int natural, struct error *err);
+/* Settles everything and checks it. */
+MUST_CHECK enum status training_settle(struct training *t, struct error *err);
 /* The settings as a JSON object; NULL: no memory. */
 json_t *training_settings_json(const struct training *t);
 
@@ -93,10 +106,17 @@ json_t *training_settings_json(const struct training *t);
 
 /* Finds the checkpoint to resume from, or refuses to overwrite it. */
 MUST_CHECK enum status training_find_state(struct training *t, struct error *err);
-/* The JSON object in the found checkpoint; NULL and a sentence if it is not sound. */
-json_t *training_state_json(const struct training *t, struct error *err);
 MUST_CHECK enum status training_restore_state(struct training *t, struct error *err);
 MUST_CHECK enum status training_write_state(struct training *t, struct error *err);
+
+/* ---- training_init.c ---- */
+
+MUST_CHECK enum status training_open_init(struct training *t, struct error *err);
+/* Fills in what the model to begin with has of the trainer's values. */
+MUST_CHECK enum status training_begin_trainer(struct training *t, struct trainer *trainer, struct error *err);
+
+/* After open: says what the training has taken of the model to begin with, and refuses one of which that is nothing. */
+MUST_CHECK enum status training_check_init(const struct training *t, struct error *err);
 
 /* ---- training_records.c ---- */
 

@@ -4,7 +4,6 @@
  * fit --max-memory is refused here, with the number and the remedies.
  */
 #include "core/nn/muon.h"
-#include "core/nn/params.h"
 #include "pipeline/api.h"
 #include "pipeline/training_loop.h"
 
@@ -66,38 +65,6 @@ static uint64_t trainer_bytes(const struct training_trainer *options, const stru
     return (arrays * floats + longest) * sizeof(float);
 }
 
-/* Parameters of the trainer that the checkpoint to begin with has, as nodes of a graph of their own. */
-static int find_begun(struct graph *g, const struct trainer *trainer, const struct checkpoint *init)
-{
-    int missing = 0;
-    for (int i = 0; i < trainer->count; i++) {
-        const struct trainer_parameter *p = &trainer->parameters[i];
-        if (!checkpoint_find(init, p->weight.name))
-            missing++;
-        else if (p->total_rows > 0)
-            graph_param_rows(g, p->weight.name, p->weight.shape, p->first_row, p->total_rows);
-        else
-            graph_param(g, p->weight.name, p->layout, p->weight.shape);
-    }
-    return missing;
-}
-
-static enum status begin_with(struct training *t, struct trainer *trainer, const char *name, struct error *err)
-{
-    struct graph g = {0};
-    struct params *params = NULL;
-    const int missing = find_begun(&g, trainer, t->init);
-    enum status status = params_create(&params, t->backend, err);
-    if (status == STATUS_OK) status = params_load(params, &g, t->init, err);
-    if (status == STATUS_OK) status = trainer_adopt(trainer, &g, err);
-    if (status == STATUS_OK && missing > 0)
-        watch_note(t->watch, "%s: %d of %d tensors of the %s are not in it and begin at random", t->settings.init,
-                   missing, trainer->count, name);
-    params_destroy(params);
-    graph_clear(&g);
-    return status;
-}
-
 enum status training_add_trainer(struct training *t, struct trainer **out, const struct training_trainer *options,
                                  struct error *err)
 {
@@ -120,7 +87,7 @@ enum status training_add_trainer(struct training *t, struct trainer **out, const
     if (trainer->muon) status = training_reserve(t, "the optimiser's products", muon_bytes(trainer->muon), err);
     if (status != STATUS_OK) return status;
     initialise(trainer, options->initialise, (uint64_t)t->settings.seed);
-    if (t->init) status = begin_with(t, trainer, options->name, err);
+    status = training_begin_trainer(t, trainer, err);
     if (status != STATUS_OK) return status;
     optimiser_start_average(trainer->optimiser);
     return trainer_publish(trainer, err);

@@ -5,9 +5,11 @@
  * are written.
  */
 #include "core/io/safetensors_write.h"
+#include "pipeline/pack.h"
 #include "pipeline/training_loop.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FIRST_ROOM = 64 };
@@ -31,7 +33,7 @@ struct training_result {
     struct tensor *tensors; /* owned, like the next two; of one length */
     struct result_tensor *sources;
     int count, room;
-    struct safetensors_note notes[TRAINING_MEMBERS];
+    struct safetensors_note notes[TRAINING_NOTES];
     int note_count;
 };
 
@@ -181,11 +183,38 @@ enum status training_result_copy(struct training_result *result, const struct ch
 enum status training_result_metadata(struct training_result *result, const char *key, const char *text,
                                      struct error *err)
 {
-    assert(result->note_count < TRAINING_MEMBERS);
+    assert(result->note_count < TRAINING_NOTES);
     struct safetensors_note note = {arena_strdup(&result->memory, key), arena_strdup(&result->memory, text)};
     if (!note.key || !note.value) return fail_no_memory(err, "a result", strlen(text));
     result->notes[result->note_count++] = note;
     return STATUS_OK;
+}
+
+/* The text, which is jansson's, of an object that is given up. */
+static char *write_pack(json_t *pack, struct error *err)
+{
+    char *text = pack ? json_dumps(pack, JSON_COMPACT) : NULL;
+    if (!text) (void)fail_no_memory(err, "a pack's description", sizeof pack);
+    json_decref(pack);
+    return text;
+}
+
+enum status training_result_pack(struct training_result *result, json_t *pack, struct error *err)
+{
+    char *text = write_pack(pack, err);
+    const enum status status = text ? training_result_metadata(result, "limn.pack", text, err) : err->status;
+    free(text); /* library: jansson's */
+    return status;
+}
+
+enum status training_check_pack(json_t *pack, struct error *err)
+{
+    struct pack parsed;
+    char *text = write_pack(pack, err);
+    const enum status status = text ? pack_parse(&parsed, text, err) : err->status;
+    if (status == STATUS_OK) pack_clear(&parsed);
+    free(text); /* library: jansson's */
+    return status;
 }
 
 /* Element i of the tensor, in checkpoint order. */

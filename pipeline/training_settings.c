@@ -57,6 +57,57 @@ static int setting_keys(struct training_settings *s, struct training_key keys[MO
     return (int)(sizeof table / sizeof *table);
 }
 
+/* Settings that not all kinds have. */
+static const struct {
+    const char *key;
+    const char *kinds[4];
+} particular[] = {
+    {"channels", {"gan"}},      {"caption_dropout", {"diffusion", "gan", "clip"}},
+    {"min_snr", {"diffusion"}}, {"prediction", {"diffusion"}},
+    {"vae", {"diffusion"}},
+};
+
+/* Is the setting, or the option, one that this kind has? */
+static enum status check_kind(const struct training *t, const char *key, struct error *err)
+{
+    for (size_t i = 0; i < sizeof particular / sizeof *particular; i++) {
+        const char *const *kinds = particular[i].kinds;
+        char whose[64] = "";
+        bool known = strcmp(particular[i].key, key) != 0;
+        for (int k = 0; k < 4 && kinds[k]; k++) {
+            const size_t at = strlen(whose);
+            snprintf(whose + at, sizeof whose - at, "%s%s", k ? ", " : "", kinds[k]);
+            known = known || strcmp(kinds[k], t->family->name) == 0;
+        }
+        if (!known)
+            return fail(err, STATUS_ARGUMENT, "'%s' does not belong to the training of %s, but to: %s", key,
+                        t->family->name, whose);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_kinds(const struct training *t, struct error *err)
+{
+    const struct limn_train_options *o = t->loop->options;
+    const struct {
+        const char *key;
+        bool given;
+    } options[] = {{"caption_dropout", o->caption_dropout != 0},
+                   {"min_snr", o->min_snr != 0},
+                   {"prediction", o->prediction != NULL},
+                   {"vae", o->vae != NULL}};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof options / sizeof *options && status == STATUS_OK; i++)
+        if (options[i].given) status = check_kind(t, options[i].key, err);
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(t->loop->config, "training"), key, value)
+    {
+        if (status == STATUS_OK) status = check_kind(t, key, err);
+    }
+    return status;
+}
+
 json_t *training_settings_json(const struct training *t)
 {
     struct training_settings settings = t->settings;
@@ -160,31 +211,24 @@ static enum status check(struct training *t, struct error *err)
     return STATUS_OK;
 }
 
-enum status training_settle(struct training *t, int natural, struct error *err)
+enum status training_settle(struct training *t, struct error *err)
 {
-    json_t *saved = NULL, *root = NULL;
-    if (t->loop->saved) {
-        root = training_state_json(t, err);
-        if (!root) return err->status;
-        saved = json_object_get(root, "settings");
-        if (!t->loop->config) t->loop->config = json_incref(json_object_get(root, "config"));
-    }
+    json_t *saved = json_object_get(t->loop->saved_json, "settings");
+    if (!t->loop->config) t->loop->config = json_incref(json_object_get(t->loop->saved_json, "config"));
     /* Twice: the family's defaults follow the size, which may stand in any layer. */
     t->settings = (struct training_settings){0};
-    enum status status = read_layers(t, saved, err);
+    enum status status = check_kinds(t, err);
+    if (status == STATUS_OK) status = read_layers(t, saved, err);
     if (status == STATUS_OK) {
-        const int size = t->settings.size;
         t->settings = (struct training_settings){
-            .size = size ? size : natural, .channels = 3, .accumulate = 1, .recompute = 1, .log_every = 10};
+            .size = t->settings.size, .channels = 3, .accumulate = 1, .recompute = 1, .log_every = 10};
         t->family->defaults(&t->settings);
         const int64_t warm_up = t->settings.rate.warm_up;
-        t->loop->member_count = 0;
         status = read_layers(t, saved, err);
         /* A short trial is no reason to complain about a warm-up that nobody asked for. */
         struct learning_rate *rate = &t->settings.rate;
         if (rate->warm_up == warm_up && warm_up > t->settings.steps) rate->warm_up = t->settings.steps / 10;
     }
-    json_decref(root);
     if (status == STATUS_OK) status = check(t, err);
     t->settings.rate.steps = t->settings.steps;
     t->part_size = status == STATUS_OK ? t->settings.batch / t->settings.accumulate : 0;

@@ -12,6 +12,8 @@
  * names and shapes, so that arrays are not taken for those of another network.
  */
 #define _POSIX_C_SOURCE 200809L /* access */
+#include "core/base/hash.h"
+#include "core/io/dataset.h"
 #include "core/io/quote.h"
 #include "core/io/safetensors_write.h"
 #include "pipeline/api.h"
@@ -22,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ARRAYS = 4, MOST_TENSORS = TRAINING_TRAINERS * ARRAYS + TRAINING_STATES, NAME_BYTES = 160, DIGEST_BYTES = 17 };
+enum { ARRAYS = 4, MOST_TENSORS = TRAINING_TRAINERS * ARRAYS + TRAINING_STATES, NAME_BYTES = 160 };
 
 /* Everything that is stored, by name. */
 struct listing {
@@ -65,10 +67,10 @@ static enum status list_all(struct listing *l, const struct training *t)
     return l->err->status;
 }
 
-/* FNV-1a over names and shapes of all parameters, in their order. */
-static void digest(const struct training *t, char text[DIGEST_BYTES])
+/* Names and shapes of all parameters, in their order. */
+static void digest(const struct training *t, char text[HASH_TEXT_BYTES])
 {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = HASH_START;
     for (int i = 0; i < t->loop->trainer_count; i++) {
         const struct trainer *trainer = t->loop->trainers[i].trainer;
         for (int k = 0; k < trainer->count; k++) {
@@ -76,26 +78,33 @@ static void digest(const struct training *t, char text[DIGEST_BYTES])
             char line[512], shape[SHAPE_TEXT_BYTES];
             snprintf(line, sizeof line, "%s %s %" PRId64 ";", p->weight.name, shape_text(p->weight.shape, shape),
                      p->first_row);
-            for (const char *c = line; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+            hash = hash_text(hash, line);
         }
     }
-    snprintf(text, DIGEST_BYTES, "%016" PRIx64, hash);
+    hash_write(text, hash);
 }
 
 /* ---- writing ---- */
 
 static char *describe(const struct training *t)
 {
-    char networks[DIGEST_BYTES];
+    const struct training_loop *loop = t->loop;
+    char networks[HASH_TEXT_BYTES], set[HASH_TEXT_BYTES], part[HASH_TEXT_BYTES];
     digest(t, networks);
-    json_t *trainers = json_object();
-    for (int i = 0; trainers && i < t->loop->trainer_count; i++)
-        json_object_set_new(trainers, t->loop->trainers[i].name,
-                            json_integer(t->loop->trainers[i].trainer->optimiser->steps));
-    json_t *root = json_pack("{s:i, s:s, s:I, s:s, s:i, s:I, s:o, s:o, s:O?}", "format", 1, "family", t->family->name,
-                             "step", (json_int_t)t->step, "networks", networks, "machines", t->ranks, "pictures",
-                             (json_int_t)t->loop->picture_count, "trainers", trainers, "settings",
-                             training_settings_json(t), "config", t->loop->config);
+    hash_write(set, dataset_hash(t->data));
+    json_t *trainers = json_object(), *parts = json_object();
+    for (int i = 0; trainers && i < loop->trainer_count; i++)
+        json_object_set_new(trainers, loop->trainers[i].name,
+                            json_integer(loop->trainers[i].trainer->optimiser->steps));
+    for (int i = 0; i < loop->part_count; i++) {
+        hash_write(part, loop->parts[i].hash);
+        json_object_set_new(parts, loop->parts[i].what, json_string(part));
+    }
+    json_t *root = json_pack("{s:i, s:s, s:I, s:s, s:i, s:I, s:s, s:s, s:o, s:o, s:s?, s:o, s:O?}", "format", 1,
+                             "family", t->family->name, "step", (json_int_t)t->step, "networks", networks, "machines",
+                             t->ranks, "pictures", (json_int_t)loop->picture_count, "set", set, "data",
+                             quote(loop->options->data).text, "trainers", trainers, "parts", parts, "merges",
+                             loop->merges, "settings", training_settings_json(t), "config", loop->config);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     return text;
@@ -119,6 +128,20 @@ enum status training_write_state(struct training *t, struct error *err)
 
 /* ---- reading ---- */
 
+static enum status read_json(struct training *t, struct error *err)
+{
+    const char *path = t->loop->state, *text = checkpoint_metadata(t->loop->saved, "limn.training");
+    if (!text) return fail(err, STATUS_FORMAT, "%s: this is no checkpoint of a training", path);
+    json_t *root = t->loop->saved_json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    const char *family = json_string_value(json_object_get(root, "family"));
+    const json_int_t step = json_integer_value(json_object_get(root, "step"));
+    if (json_integer_value(json_object_get(root, "format")) != 1 || !family || step < 1)
+        return fail(err, STATUS_FORMAT, "%s: what it says about the training cannot be read", path);
+    if (strcmp(family, t->family->name) == 0) return STATUS_OK;
+    return fail(err, STATUS_ARGUMENT, "%s: this is a training of %s, not of %s", path, quote(family).text,
+                t->family->name);
+}
+
 enum status training_find_state(struct training *t, struct error *err)
 {
     const struct limn_train_options *o = t->loop->options;
@@ -130,29 +153,18 @@ enum status training_find_state(struct training *t, struct error *err)
         return fail(err, STATUS_ARGUMENT,
                     "%s: an earlier training is there; --resume goes on with it, --restart begins anew in its place",
                     path);
-    enum status status = checkpoint_open(&t->loop->saved, path, err);
-    if (status == STATUS_OK && !checkpoint_metadata(t->loop->saved, "limn.training"))
-        status = fail(err, STATUS_FORMAT, "%s: this is no checkpoint of a training", path);
-    return status;
+    const enum status status = checkpoint_open(&t->loop->saved, path, err);
+    return status == STATUS_OK ? read_json(t, err) : status;
 }
 
-json_t *training_state_json(const struct training *t, struct error *err)
+const char *training_saved_merges(const struct training *t)
 {
-    json_error_t why;
-    const char *path = t->loop->state;
-    json_t *root = json_loads(checkpoint_metadata(t->loop->saved, "limn.training"), JSON_REJECT_DUPLICATES, &why);
-    const char *family = json_string_value(json_object_get(root, "family"));
-    const json_int_t step = json_integer_value(json_object_get(root, "step"));
-    if (json_integer_value(json_object_get(root, "format")) != 1 || !family || step < 1) {
-        fail(err, STATUS_FORMAT, "%s: what it says about the training cannot be read", path);
-    } else if (strcmp(family, t->family->name) != 0) {
-        fail(err, STATUS_ARGUMENT, "%s: this is a training of %s, not of %s", path, quote(family).text,
-             t->family->name);
-    } else {
-        return root;
-    }
-    json_decref(root);
-    return NULL;
+    return json_string_value(json_object_get(t->loop->saved_json, "merges"));
+}
+
+void training_keep_merges(struct training *t, const char *merges)
+{
+    t->loop->merges = merges;
 }
 
 static enum status restore_arrays(struct training *t, struct error *err)
@@ -173,21 +185,34 @@ static enum status restore_arrays(struct training *t, struct error *err)
     return status;
 }
 
+/* Whoever adds pictures to his set wants to go on with them, so other ones are no error; but he should know. */
+static void compare_data(const struct training *t, const json_t *root)
+{
+    char set[HASH_TEXT_BYTES];
+    const struct training_loop *loop = t->loop;
+    const long long before = json_integer_value(json_object_get(root, "pictures")), now = loop->picture_count;
+    const char *saved = json_string_value(json_object_get(root, "set"));
+    const char *data = json_string_value(json_object_get(root, "data"));
+    hash_write(set, dataset_hash(t->data));
+    if (saved ? strcmp(saved, set) == 0 : before == now) return;
+    watch_note(t->watch,
+               "the training was begun with other pictures or captions: with %lld pictures of '%s', and goes on with "
+               "%lld of '%s'",
+               before, data ? quote(data).text : "(unknown)", now, quote(loop->options->data).text);
+}
+
 enum status training_restore_state(struct training *t, struct error *err)
 {
-    if (!t->loop->saved) return STATUS_OK;
-    json_t *root = training_state_json(t, err);
-    if (!root) return err->status;
-    char networks[DIGEST_BYTES];
+    const json_t *root = t->loop->saved_json;
+    if (!root) return STATUS_OK;
+    char networks[HASH_TEXT_BYTES];
     digest(t, networks);
     const char *stored = json_string_value(json_object_get(root, "networks"));
-    enum status status = STATUS_OK;
     if (!stored || strcmp(stored, networks) != 0)
-        status =
-            fail(err, STATUS_ARGUMENT,
-                 "%s: it was made with networks of other shapes; give the configuration and size it was begun with",
-                 t->loop->state);
-    if (status == STATUS_OK) status = restore_arrays(t, err);
+        return fail(err, STATUS_ARGUMENT,
+                    "%s: it was made with networks of other shapes; give the configuration and size it was begun with",
+                    t->loop->state);
+    enum status status = restore_arrays(t, err);
     for (int i = 0; i < t->loop->trainer_count && status == STATUS_OK; i++) {
         const struct training_kept_trainer *kept = &t->loop->trainers[i];
         kept->trainer->optimiser->steps =
@@ -195,11 +220,7 @@ enum status training_restore_state(struct training *t, struct error *err)
         status = trainer_publish(kept->trainer, err);
     }
     t->step = json_integer_value(json_object_get(root, "step"));
-    const json_int_t pictures = json_integer_value(json_object_get(root, "pictures"));
-    if (status == STATUS_OK && pictures != t->loop->picture_count)
-        watch_note(t->watch, "the training was begun with %lld pictures and goes on with %lld", (long long)pictures,
-                   (long long)t->loop->picture_count);
-    json_decref(root);
+    if (status == STATUS_OK) compare_data(t, root);
     checkpoint_close(t->loop->saved);
     t->loop->saved = NULL;
     return status;

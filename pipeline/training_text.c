@@ -67,12 +67,13 @@ static enum status learn(struct training_text *text, const struct training *t, i
     return status;
 }
 
-/* The tokenizer must be the one that the text tower was trained with. */
+/* The tokenizer must be the one that the text tower was trained with, also if the captions have changed since. */
 static enum status find_merges(struct training_text *text, const struct training *t, int most, struct error *err)
 {
-    if (!t->init || !text_present(t->init)) return learn(text, t, most, err);
-    const char *merges = checkpoint_metadata(t->init, "limn.merges");
-    if (!merges) return STATUS_OK;
+    const bool given = t->init && text_present(t->init);
+    const char *merges = training_saved_merges(t);
+    if (!merges && given) merges = checkpoint_metadata(t->init, "limn.merges");
+    if (!merges) return given ? STATUS_OK : learn(text, t, most, err);
     text->merges = memory_strdup(merges);
     return text->merges ? STATUS_OK : fail_no_memory(err, "a tokenizer", strlen(merges));
 }
@@ -122,6 +123,7 @@ enum status training_text_open(struct training_text *text, struct training *t, i
     *text = (struct training_text){.length = length};
     enum status status = find_merges(text, t, most_merges, err);
     if (status == STATUS_OK) status = tokenizer_create(&text->tokenizer, text->merges, err);
+    training_keep_merges(t, text->merges);
     if (status == STATUS_OK) text->vocabulary = tokenizer_names(text->tokenizer).size;
     if (status == STATUS_OK) status = allocate(text, t, err);
     if (status == STATUS_OK) status = fill(text, t, err);
