@@ -2,6 +2,12 @@
  *
  * Workers sleep on a condition variable between runs; inside a run they take task numbers from an atomic counter. A
  * worker spins for a moment before it sleeps, because a network is hundreds of short runs in a row.
+ *
+ * A run waits for the workers that are in it, and not for those that have not come to it yet: on a busy machine a
+ * worker may get no processor for longer than all of the tasks take.
+ *
+ *     caller   opens the run, works, closes it, waits until nobody is inside
+ *     worker   wakes up; goes inside if the run is still open; works; leaves
  */
 #define _GNU_SOURCE /* sched_getaffinity, CPU_COUNT */
 #include "core/base/pool.h"
@@ -31,7 +37,8 @@ struct pool {
     pthread_cond_t wake; /* a new run, or stop */
     pthread_cond_t done; /* the last worker left the run */
     atomic_uint run;     /* number of the current run */
-    atomic_int busy;     /* workers that have not left the current run */
+    atomic_int inside;   /* workers that work on it; nobody comes in without the lock */
+    bool open;           /* the run: there may still be work */
     bool stop;
 
     void (*task)(void *context, int64_t task, int worker);
@@ -59,11 +66,13 @@ static void *worker_main(void *argument)
         pthread_mutex_lock(&pool->lock);
         while (!pool->stop && atomic_load(&pool->run) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
         seen = atomic_load(&pool->run);
-        const bool stop = pool->stop;
+        const bool stop = pool->stop, open = pool->open;
+        if (open) atomic_fetch_add(&pool->inside, 1);
         pthread_mutex_unlock(&pool->lock);
         if (stop) return NULL;
+        if (!open) continue;
         work(pool, self->index);
-        if (atomic_fetch_sub(&pool->busy, 1) == 1) {
+        if (atomic_fetch_sub(&pool->inside, 1) == 1) {
             pthread_mutex_lock(&pool->lock);
             pthread_cond_signal(&pool->done);
             pthread_mutex_unlock(&pool->lock);
@@ -138,20 +147,23 @@ void pool_run(struct pool *pool, void (*task)(void *context, int64_t task, int w
         return;
     }
     pthread_mutex_lock(&pool->lock);
-    assert(atomic_load(&pool->busy) == 0 && "pool_run is not re-entrant");
+    assert(!pool->open && atomic_load(&pool->inside) == 0 && "pool_run is not re-entrant");
     pool->task = task;
     pool->context = context;
     pool->tasks = tasks;
     atomic_store(&pool->next, 0);
-    atomic_store(&pool->busy, pool->started);
+    pool->open = true;
     atomic_fetch_add(&pool->run, 1);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
 
     work(pool, 0);
 
-    for (int spin = 0; spin < SPINS_BEFORE_SLEEP && atomic_load(&pool->busy) != 0; spin++) sched_yield();
     pthread_mutex_lock(&pool->lock);
-    while (atomic_load(&pool->busy) != 0) pthread_cond_wait(&pool->done, &pool->lock);
+    pool->open = false;
+    pthread_mutex_unlock(&pool->lock);
+    for (int spin = 0; spin < SPINS_BEFORE_SLEEP && atomic_load(&pool->inside) != 0; spin++) sched_yield();
+    pthread_mutex_lock(&pool->lock);
+    while (atomic_load(&pool->inside) != 0) pthread_cond_wait(&pool->done, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
 }
