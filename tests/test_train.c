@@ -480,7 +480,6 @@ static void test_bad_configurations(void **state)
         {"{\"training\": {\"steps\": 1.5}}", "steps", "whole", 2},
         {"{\"training\": {\"flip\": 1}}", "flip", "true or false", 2},
         {"{\"training\": {\"optimiser\": \"adamx\"}}", "optimiser", "adamw", 2},
-        {"{\"training\": {\"channels\": 2}}", "channels 2", "1 or 3", 2},
         {"{\"unet\": {\"depth\": 2}}", "depth", "unet", 2},
         {"{\"unet\": {\"multipliers\": []}}", "multipliers", "list", 2},
         {"{\"unet\": {\"multipliers\": [1, 99]}}", "multipliers", "from 1", 2},

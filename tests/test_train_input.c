@@ -90,6 +90,7 @@ static void test_settings_of_another_kind(void **state)
         {"gan", "{\"training\": {\"min_snr\": 5}}", "min_snr", "of gan, but to: diffusion"},
         {"gan", "{\"training\": {\"vae\": null}}", "vae", "of gan, but to: diffusion"},
         {"vae", "{\"training\": {\"channels\": 1}}", "channels", "of vae, but to: gan"},
+        {"gan", "{\"training\": {\"channels\": 2}}", "channels 2", "1 or 3"},
         {"gan", "{\"unet\": {}}", "unet", "there are: training, gan, pack"},
         {"vae", "{\"pack\": {}}", "pack", "there are: training, vae"},
         {"gan", "{\"pack\": []}", "pack", "an object"},
