@@ -5,6 +5,7 @@ Reads the packages that fetch.sh unpacked, renders the curated concepts
 (concepts.txt) with librsvg and writes what `limn train` reads into OUT_DIR:
   pictures/*.png   on white, and copies of some of them in other colours
   metadata.jsonl   the captions of each, {"file_name", "text": [...]}
+  reference/       the same pictures, each with its names alone: what `limn compare` holds the pack's models against
   diffusion.json, gan.json   the configurations beside this script, with the words that
                    the pack knows (and for diffusion the prompts of its sheets)
 Everything is deterministic.
@@ -14,6 +15,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import sys
 
 import numpy as np
@@ -203,6 +205,28 @@ def caption(rnd, concept, colour, style):
     return text
 
 
+def names(concept, colour, alone):
+    """What a picture may be called: the names that serve alone, and with its colour before them those of the concept."""
+    out = list(alone)
+    if colour:
+        out += [f"{colour} {n}" for n in concept["en"] if colour not in n.split()]
+        out += [f"{k} {n}" for k in KOREAN_COLOURS[colour] for n in concept["ko"]]
+    return list(dict.fromkeys(out))
+
+
+def write_reference(out, jobs, concepts):
+    """A name that several concepts share (hearts, circles) means the one without `norc`; copies have no name alone."""
+    os.makedirs(out + "/reference", exist_ok=True)
+    owners = collections.Counter(n for c in concepts for n in c["en"] + c["ko"])
+    with open(out + "/reference/metadata.jsonl", "w", encoding="utf-8") as f:
+        for file, k, s, colour, _ in sorted(jobs):
+            name, c = os.path.basename(file), concepts[k]
+            copied = name != f"{c['code']}-{S.STYLES[s][0]}.png"
+            alone = [] if copied else [n for n in c["en"] + c["ko"] if owners[n] == 1 or not c["norc"]]
+            shutil.copyfile(f"{out}/{file}", f"{out}/reference/{name}")
+            f.write(json.dumps(dict(file_name=name, text=names(c, colour, alone)), ensure_ascii=False) + "\n")
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -235,6 +259,7 @@ def main():
             texts.update(lines)
             f.write(json.dumps(dict(file_name=file, text=lines), ensure_ascii=False) + "\n")
     print(len(jobs), "pictures,", len(texts), "captions")
+    write_reference(out, jobs, concepts)
     write_configs(out, concepts, {rc.NAMES[q] for q in plan[:, 1]} | {n for n in natural if n})
 
 
