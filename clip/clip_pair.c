@@ -248,6 +248,51 @@ enum status clip_pair_embed_text(struct clip_pair *pair, const char *text, float
     return status == STATUS_OK ? exec_read(stage->exec, "direction", out, err) : status;
 }
 
+/* ---- another model's text tower ---- */
+
+/* Are they the same numbers? bfloat16 rounds to one part in 256. */
+static enum status same_numbers(const struct tensor *a, const struct tensor *b, bool *same, struct error *err)
+{
+    enum { BLOCK = 4096 };
+    const size_t bytes = 2 * BLOCK * sizeof(float), size_a = dtype_bytes(a->dtype), size_b = dtype_bytes(b->dtype);
+    float *values = memory_alloc_raw(bytes);
+    double square = 0, difference = 0;
+    if (!values) return fail_no_memory(err, "two tensors", bytes);
+    for (int64_t i = 0; i < a->count; i += BLOCK) {
+        const size_t n = a->count - i < BLOCK ? (size_t)(a->count - i) : BLOCK;
+        dtype_to_f32(values, (const char *)a->data + (size_t)i * size_a, a->dtype, n);
+        dtype_to_f32(values + BLOCK, (const char *)b->data + (size_t)i * size_b, b->dtype, n);
+        for (size_t k = 0; k < n; k++) {
+            const double x = (double)values[k], d = x - (double)values[BLOCK + k];
+            square += x * x;
+            difference += d * d;
+        }
+    }
+    *same = difference <= square / (256.0 * 256.0);
+    memory_free(values);
+    return STATUS_OK;
+}
+
+enum status clip_pair_shares_text(const struct clip_pair *pair, const struct checkpoint *model, bool *shares,
+                                  struct error *err)
+{
+    static const char prefix[] = "cond_stage_model.", tokens[] = "token_embedding.weight";
+    bool same = true, any = false;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < checkpoint_count(model) && same && status == STATUS_OK; i++) {
+        const struct tensor *theirs = checkpoint_at(model, i);
+        if (strncmp(theirs->name, prefix, sizeof prefix - 1) != 0) continue;
+        const struct tensor *ours = checkpoint_find(pair->checkpoint, theirs->name);
+        const bool is_tokens = strstr(theirs->name, tokens) != NULL;
+        if (!ours) continue;
+        same = ours->count == theirs->count;
+        if (same) status = same_numbers(ours, theirs, &same, err);
+        any = any || is_tokens;
+    }
+    *shares = any && same;
+    return status;
+}
+
 /* ---- comparing ---- */
 
 static enum status run_scores(struct clip_pair *pair, const struct clip_set *pictures, const struct clip_set *texts,

@@ -69,6 +69,11 @@ MUST_CHECK enum status clip_pair_compare(struct clip_pair *pair, struct clip_set
                                          struct clip_scores *out, struct error *err);
 void clip_scores_clear(struct clip_scores *scores);
 
+/* Does a model have this pair's own text tower? `model` has the names that clip_pair_rename gives. The tensors that
+ * both have, those of the tokens among them, must be the same numbers but for rounding to 16 bits. */
+MUST_CHECK enum status clip_pair_shares_text(const struct clip_pair *pair, const struct checkpoint *model, bool *shares,
+                                             struct error *err);
+
 /* For checkpoint_rename, which clip_pair_open does: OpenAI's names of the text tower to OpenCLIP's as SD 2.x has them,
  * Hugging Face's to SD 1.x's own (text_rename); "module." in front of any name goes away. */
 bool clip_pair_rename(void *context, const char *old, char out[CHECKPOINT_NAME_BYTES]);

@@ -627,6 +627,34 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Another model with this pair's text tower: the same numbers, also in 16 bits; not those of one that was trained on.
+ */
+static void whose_text_tower(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    bool shares[4] = {false};
+    struct checkpoint *others[4] = {write_list("clip-hf", DTYPE_F32), write_list("clip-hf", DTYPE_BF16),
+                                    write_list("text-sd1", DTYPE_F32), NULL};
+    char path[512];
+    snprintf(path, sizeof path, "%s", scratch_path(&scratch, "moved.safetensors"));
+    static const struct change moved[] = {
+        {.name = "text_model.final_layer_norm.weight", .left_out = true},
+        {.name = "text_model.final_layer_norm.bias", .new_name = "text_model.final_layer_norm.weight"}};
+    write_model(path, hf, moved, 2, NULL, 0);
+    assert_int_equal(checkpoint_open(&others[3], path, &err), STATUS_OK);
+    write_model(scratch_path(&scratch, "own.safetensors"), hf, NULL, 0, &small_notes[1], 1);
+    struct clip_pair *pair = open_pair(scratch_path(&scratch, "own.safetensors"));
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(checkpoint_rename(others[i], clip_pair_rename, NULL, &err), STATUS_OK);
+        assert_int_equal(clip_pair_shares_text(pair, others[i], &shares[i], &err), STATUS_OK);
+        checkpoint_close(others[i]);
+    }
+    clip_pair_close(pair);
+    assert_true(shares[0] && shares[1]);
+    assert_false(shares[2] || shares[3]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -644,6 +672,7 @@ int main(void)
         cmocka_unit_test(memory_limits),
         cmocka_unit_test(no_memory),
         cmocka_unit_test(texts_of_any_length),
+        cmocka_unit_test(whose_text_tower),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
