@@ -24,25 +24,25 @@ struct sums {
 struct walk {
     struct sums sums[KERNELS];
     bool wanted[KERNELS];
-    double n, m, width;
+    double n, m, gamma;
 };
 
 /* Of two pictures by their squared distance and their squared lengths, which also tell the inner product. */
-static double kernel(enum kernel kind, double square, double lengths, double width)
+static double kernel(enum kernel kind, double square, double lengths, double gamma)
 {
     if (kind == CMMD) return exp(-square / (2 * CMMD_SIGMA * CMMD_SIGMA));
-    const double y = (lengths - square) / (2 * width) + 1;
+    const double y = gamma * (lengths - square) / 2 + 1;
     return y * y * y;
 }
 
 /* A set with itself: each pair once. */
-static void add_own(const struct rows_block *block, enum kernel kind, double width, double *rows, double *diagonal)
+static void add_own(const struct rows_block *block, enum kernel kind, double gamma, double *rows, double *diagonal)
 {
     for (int64_t i = 0; i < block->count; i++) {
         const int64_t at = block->first + i;
         for (int64_t j = at; j < block->columns; j++) {
             const double square = block->table[i * block->columns + j];
-            const double k = kernel(kind, square, block->a_squares[at] + block->b_squares[j], width);
+            const double k = kernel(kind, square, block->a_squares[at] + block->b_squares[j], gamma);
             if (j == at) {
                 *diagonal += k;
                 continue;
@@ -57,14 +57,14 @@ static void add_first(void *context, const struct rows_block *block)
 {
     struct walk *w = context;
     for (int k = 0; k < KERNELS; k++)
-        if (w->wanted[k]) add_own(block, (enum kernel)k, w->width, w->sums[k].aa, &w->sums[k].a_diagonal);
+        if (w->wanted[k]) add_own(block, (enum kernel)k, w->gamma, w->sums[k].aa, &w->sums[k].a_diagonal);
 }
 
 static void add_second(void *context, const struct rows_block *block)
 {
     struct walk *w = context;
     for (int k = 0; k < KERNELS; k++)
-        if (w->wanted[k]) add_own(block, (enum kernel)k, w->width, w->sums[k].bb, &w->sums[k].b_diagonal);
+        if (w->wanted[k]) add_own(block, (enum kernel)k, w->gamma, w->sums[k].bb, &w->sums[k].b_diagonal);
 }
 
 static void add_across(void *context, const struct rows_block *block)
@@ -76,7 +76,7 @@ static void add_across(void *context, const struct rows_block *block)
             for (int64_t j = 0; j < block->columns; j++) {
                 const double square = block->table[i * block->columns + j];
                 const double value =
-                    kernel((enum kernel)k, square, block->a_squares[at] + block->b_squares[j], w->width);
+                    kernel((enum kernel)k, square, block->a_squares[at] + block->b_squares[j], w->gamma);
                 w->sums[k].ab[at] += value;
                 w->sums[k].ba[j] += value;
             }
@@ -116,11 +116,13 @@ static struct kernel_distance estimate(const struct sums *s, double n, double m,
 {
     const double aa = total(s->aa, n), bb = total(s->bb, m), ab = total(s->ab, n);
     const double own = (aa + s->a_diagonal) / (n * n) + (bb + s->b_diagonal) / (m * m);
-    double error = NAN;
-    if (n > 2 && m > 2) error = sqrt(jackknife(n, s->aa, s->ab, aa, ab, m) + jackknife(m, s->bb, s->ba, bb, ab, n));
+    const bool enough = n > 2 && m > 2;
+    const double of_pictures = enough ? jackknife(n, s->aa, s->ab, aa, ab, m) : NAN;
+    const double of_reference = enough ? jackknife(m, s->bb, s->ba, bb, ab, n) : NAN;
     return (struct kernel_distance){.unbiased = scale * unbiased(aa, bb, ab, n, m),
                                     .biased = scale * (own - 2 * ab / (n * m)),
-                                    .error = scale * error};
+                                    .error = scale * sqrt(of_pictures + of_reference),
+                                    .picture_error = scale * sqrt(of_pictures)};
 }
 
 static enum status add_all(struct walk *w, const struct features *pictures, const struct features *reference,
@@ -138,7 +140,8 @@ static enum status add_all(struct walk *w, const struct features *pictures, cons
 }
 
 enum status kernel_distances(struct kernel_distance *kid, struct kernel_distance *cmmd, const struct features *pictures,
-                             const struct features *reference, const struct measures_watch *watch, struct error *err)
+                             const struct features *reference, double gamma, const struct measures_watch *watch,
+                             struct error *err)
 {
     enum status status = features_check_pair(pictures, reference, 2, err);
     if (status != STATUS_OK) return status;
@@ -148,7 +151,7 @@ enum status kernel_distances(struct kernel_distance *kid, struct kernel_distance
     struct walk w = {.wanted = {[KID] = kid != NULL, [CMMD] = cmmd != NULL},
                      .n = (double)n,
                      .m = (double)m,
-                     .width = (double)pictures->width};
+                     .gamma = gamma > 0 ? gamma : 1 / (double)pictures->width};
     for (size_t k = 0; k < KERNELS; k++) {
         double *at = values + k * each;
         w.sums[k] = (struct sums){.aa = at, .ab = at + n, .bb = at + 2 * n, .ba = at + 2 * n + m};
@@ -202,7 +205,7 @@ enum status kid_over_subsets(double *mean, double *deviation, const struct featu
         a.values = values;
         b.values = values + size * width;
         a.count = b.count = size;
-        status = kernel_distances(&one, NULL, &a, &b, NULL, err);
+        status = kernel_distances(&one, NULL, &a, &b, how->gamma, NULL, err);
         found[i] = one.unbiased;
         *mean += one.unbiased / how->subsets;
         if (status == STATUS_OK) status = measures_step(how->watch, "KID subsets", i + 1, how->subsets, err);

@@ -21,13 +21,21 @@ enum { MANIFOLD_K = 3, DENSITY_K = 5, MANIFOLD_ADVISED = 10000 };
 struct manifold {
     double precision, recall, density, coverage;
     /* Expected if the pictures came from where the reference does: a ball is missed if all of its k points are the
-     * first k of n + m in random order. 1 - prod_(i<k) (n - 1 - i) / (n + m - 1 - i), n references, m pictures. */
+     * first k of n + m in random order. 1 - prod_(i<k) (n - 1 - i) / (n + m - 1 - i), n references asked for, m
+     * pictures. */
     double coverage_ideal;
 };
 
-/* k: of the first two and of the last two; usually the numbers above. */
+struct manifold_options {
+    int k, density_k; /* of the first two and of the last two; usually the numbers above */
+    /* [reference->count]: which of the reference the pictures are meant to reach; NULL: all. Recall and coverage are
+     * shares of these; where real pictures lie, all of the reference says. */
+    const bool *asked;
+    const struct measures_watch *watch;
+};
+
 MUST_CHECK enum status manifold_compare(struct manifold *out, const struct features *pictures,
-                                        const struct features *reference, int k, int density_k,
-                                        const struct measures_watch *watch, struct error *err);
+                                        const struct features *reference, const struct manifold_options *options,
+                                        struct error *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     MANIFOLD_FEW = 1000, /* a tenth of what the papers take */
@@ -90,8 +91,10 @@ static enum status take_kernels(struct measures *m, const struct measures_input 
     const struct kid_subsets subsets = {.subsets = KID_SUBSETS,
                                         .subset_size = part < KID_SUBSET_SIZE ? part : KID_SUBSET_SIZE,
                                         .seed = in->seed,
+                                        .gamma = KID_GAMMA_OF_DIRECTIONS,
                                         .watch = in->watch};
-    enum status status = kernel_distances(&kid, &cmmd, &in->pictures, &in->reference, in->watch, err);
+    enum status status =
+        kernel_distances(&kid, &cmmd, &in->pictures, &in->reference, KID_GAMMA_OF_DIRECTIONS, in->watch, err);
     if (status == STATUS_OK && few >= 4) {
         status = kid_over_subsets(&m->kid_subset_mean, &m->kid_subset_deviation, &in->pictures, &in->reference,
                                   &subsets, err);
@@ -101,6 +104,7 @@ static enum status take_kernels(struct measures *m, const struct measures_input 
     if (status != STATUS_OK) return status;
     struct figure *f = set(m, MEASURE_KID, kid.unbiased, kid.error);
     f->ideal = 0;
+    m->kid_picture_error = kid.picture_error;
     if (isnan(kid.error))
         caution(f, "2 pictures of a set are too few for a standard error");
     else if (kid.unbiased < 2 * kid.error)
@@ -116,14 +120,14 @@ static enum status take_kernels(struct measures *m, const struct measures_input 
 static enum status take_manifold(struct measures *m, const struct measures_input *in, struct error *err)
 {
     struct manifold manifold;
-    const enum status status =
-        manifold_compare(&manifold, &in->pictures, &in->reference, MANIFOLD_K, DENSITY_K, in->watch, err);
+    const struct manifold_options options = {MANIFOLD_K, DENSITY_K, in->asked, in->watch};
+    const enum status status = manifold_compare(&manifold, &in->pictures, &in->reference, &options, err);
     if (status != STATUS_OK) return status;
     struct figure *precision = set(m, MEASURE_PRECISION, manifold.precision, NAN);
     struct figure *recall = set(m, MEASURE_RECALL, manifold.recall, NAN);
     struct figure *density = set(m, MEASURE_DENSITY, manifold.density, NAN);
     struct figure *coverage = set(m, MEASURE_COVERAGE, manifold.coverage, NAN);
-    const long long few = fewer(m->count, m->reference_count);
+    const long long few = fewer(m->count, in->reference.count);
     density->ideal = 1;
     coverage->ideal = manifold.coverage_ideal;
     if (few < MANIFOLD_FEW) {
@@ -140,7 +144,9 @@ static enum status take_manifold(struct measures *m, const struct measures_input
     return STATUS_OK;
 }
 
-static enum status take_reference(struct measures *m, const struct measures_input *in, struct error *err)
+/* all: with the whole reference; in: with what is asked for alone. */
+static enum status take_reference(struct measures *m, const struct measures_input *all, const struct measures_input *in,
+                                  struct error *err)
 {
     const long long few = fewer(m->count, m->reference_count);
     char why[CAUTION_BYTES];
@@ -153,7 +159,7 @@ static enum status take_reference(struct measures *m, const struct measures_inpu
     enum status status = STATUS_OK;
     if (few >= 2) status = take_frechet(m, in, err);
     if (few >= 2 && status == STATUS_OK) status = take_kernels(m, in, err);
-    if (few > DENSITY_K && status == STATUS_OK) status = take_manifold(m, in, err);
+    if (fewer(m->count, all->reference.count) > DENSITY_K && status == STATUS_OK) status = take_manifold(m, all, err);
     for (int i = MEASURE_FID; i <= (int)MEASURE_COVERAGE; i++)
         if (!m->figure[i].known) caution(&m->figure[i], "%s", why);
     return status;
@@ -270,11 +276,11 @@ static enum status take_ms_ssim(struct measures *m, const struct measures_input 
     return STATUS_OK;
 }
 
-/* Real pictures to calibrate by: the reference, else the training set. */
+/* Real pictures to calibrate by: as many as there are, in the reference or the training set. */
 static const struct features *real_pictures(const struct measures_input *in)
 {
-    if (in->reference.count >= 2) return &in->reference;
-    return in->training.count >= 2 ? &in->training : NULL;
+    const struct features *more = in->training.count > in->reference.count ? &in->training : &in->reference;
+    return more->count >= 2 ? more : NULL;
 }
 
 static enum status take_duplicates(struct measures *m, const struct measures_input *in, struct error *err)
@@ -310,7 +316,8 @@ static enum status take_duplicates(struct measures *m, const struct measures_inp
     return STATUS_OK;
 }
 
-static enum status take_diversity(struct measures *m, const struct measures_input *in, struct error *err)
+static enum status take_diversity(struct measures *m, const struct measures_input *all, const struct measures_input *in,
+                                  struct error *err)
 {
     enum status status = STATUS_OK;
     if (m->count < 2) {
@@ -320,7 +327,7 @@ static enum status take_diversity(struct measures *m, const struct measures_inpu
     }
     status = take_distances(m, in, err);
     if (status == STATUS_OK) status = take_ms_ssim(m, in, err);
-    if (status == STATUS_OK) status = take_duplicates(m, in, err);
+    if (status == STATUS_OK) status = take_duplicates(m, all, err);
     return status;
 }
 
@@ -451,14 +458,31 @@ static enum status check(const struct measures_input *in, struct error *err)
     return status == STATUS_OK ? check_pixels(in, err) : status;
 }
 
+/* The rows that are asked for, in the measures' memory. */
+static enum status narrow(struct features *out, const struct measures_input *in, struct arena *memory,
+                          struct error *err)
+{
+    const struct features *all = &in->reference;
+    const size_t row = (size_t)all->width * sizeof(float);
+    *out = *all;
+    if (!in->asked || all->count == 0) return STATUS_OK;
+    float *values = arena_alloc(memory, (size_t)all->count * row);
+    if (!values) return fail_no_memory(err, "features of the reference", (size_t)all->count * row);
+    out->values = values;
+    out->count = 0;
+    for (int64_t i = 0; i < all->count; i++)
+        if (in->asked[i]) memcpy(values + out->count++ * all->width, all->values + i * all->width, row);
+    return STATUS_OK;
+}
+
 enum status measures_take(struct measures *out, const struct measures_input *in, struct error *err)
 {
     *out = (struct measures){.count = in->pictures.count,
-                             .reference_count = in->reference.count,
                              .training_count = in->training.count,
                              .prompt_count = in->prompts.count,
                              .width = in->pictures.width,
                              .reference_spread = NAN,
+                             .kid_picture_error = NAN,
                              .copy_distance = NAN,
                              .copy_pixels_distance = NAN};
     for (int i = 0; i < MEASURE_COUNT; i++) out->figure[i] = (struct figure){.value = NAN, .error = NAN, .ideal = NAN};
@@ -467,9 +491,13 @@ enum status measures_take(struct measures *out, const struct measures_input *in,
         out->training_name = arena_strdup(&out->memory, in->training.name ? in->training.name : "its training set");
         if (!out->training_name) status = fail_no_memory(err, "the name of a training set", 1);
     }
-    if (status == STATUS_OK) status = take_reference(out, in, err);
+    struct measures_input asked = *in;
+    if (status == STATUS_OK) status = narrow(&asked.reference, in, &out->memory, err);
+    out->reference_count = asked.reference.count;
+    out->reference_is_asked = in->asked != NULL;
+    if (status == STATUS_OK) status = take_reference(out, in, &asked, err);
     if (status == STATUS_OK) status = take_prompts(out, in, err);
-    if (status == STATUS_OK) status = take_diversity(out, in, err);
+    if (status == STATUS_OK) status = take_diversity(out, in, &asked, err);
     if (status == STATUS_OK) status = take_copies(out, in, err);
     if (status == STATUS_OK) status = take_pixel_copies(out, in, err);
     if (status != STATUS_OK) measures_clear(out);

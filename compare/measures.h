@@ -97,8 +97,12 @@ struct figure {
 struct measures_input {
     struct features pictures;  /* CLIP directions (length 1); at least one */
     struct features reference; /* of real pictures */
-    struct features prompts;   /* of the texts: classes or prompts, each once */
-    const int32_t *prompt_of;  /* borrowed; [pictures.count] row of `prompts` that each was painted from; NULL: none */
+    /* borrowed; [reference.count]: which of it shows what the prompts ask for. Of these alone are FID, KID, CMMD and
+     * the ideal mean distance, and recall and coverage are shares of them; where real pictures lie, all say. NULL: all.
+     */
+    const bool *asked;
+    struct features prompts;  /* of the texts: classes or prompts, each once */
+    const int32_t *prompt_of; /* borrowed; [pictures.count] row of `prompts` that each was painted from; NULL: none */
     /* Of the pictures that the model has learnt from, or that copies are looked for in. Its name stands in sentences
      * ("copies NAME"); NULL: "its training set". */
     struct features training;
@@ -113,9 +117,13 @@ struct measures {
     struct arena memory; /* holds the arrays below */
     const char *training_name;
     struct figure figure[MEASURE_COUNT];
-    int64_t count, reference_count, training_count, prompt_count, width;
+    int64_t count, training_count, prompt_count, width;
+    int64_t reference_count; /* of what is asked for */
+    bool reference_is_asked; /* it shows what the prompts ask for, and no more */
     int64_t prompts_asked;   /* different prompts among prompt_of; 0: nobody says */
     double reference_spread; /* the FID that the reference's mean picture, repeated, would have; NaN: not known */
+
+    double kid_picture_error; /* KID's error if the reference is given; NaN: not known */
 
     /* KID as torch-fidelity prints it: mean and deviation over subsets. The figure itself is of the whole sets. */
     int kid_subsets; /* 0: not known */

@@ -138,6 +138,21 @@ static enum status write_cache(const struct picture_set *set, const char *path, 
 
 /* ---- embedding ---- */
 
+/* A picture that is kept smaller than it is: from its file, and one at a time, for the sake of memory. */
+static enum status embed_file(struct picture_set *set, int64_t row, struct clip_pair *pair, struct error *err)
+{
+    struct image picture = {0};
+    enum status status = picture_set_load(set, row, &picture, err);
+    if (status == STATUS_OK) status = clip_pair_embed_image(pair, &picture, set->directions + row * set->width, err);
+    image_clear(&picture);
+    return status;
+}
+
+static bool kept_whole(const struct picture_set *set)
+{
+    return set->kept_x == set->side_x && set->kept_y == set->side_y;
+}
+
 /* Features of pictures rows[0..n): one, or a batch, which takes two thirds of the time for each (ViT-B/32: 25 instead
  * of 36 ms of a core) and has the same bytes, so that a cache does not depend on a picture's neighbours. */
 static enum status embed_some(struct picture_set *set, const int64_t *rows, int n, struct clip_pair *pair,
@@ -146,6 +161,7 @@ static enum status embed_some(struct picture_set *set, const int64_t *rows, int 
     const size_t bytes = (size_t)set->side_x * (size_t)set->side_y * 3;
     struct image pictures[CLIP_PAIR_MOST_BATCH];
     float *out[CLIP_PAIR_MOST_BATCH];
+    if (!kept_whole(set)) return embed_file(set, rows[0], pair, err);
     for (int i = 0; i < n; i++) {
         pictures[i] = (struct image){.width = set->side_x,
                                      .height = set->side_y,
@@ -162,7 +178,7 @@ static enum status embed_missing(struct picture_set *set, const struct picture_s
                                  bool *news, struct error *err)
 {
     enum status status = STATUS_OK;
-    const int batch = clip_pair_batch(how->pair);
+    const int batch = kept_whole(set) ? clip_pair_batch(how->pair) : 1;
     int64_t rows[CLIP_PAIR_MOST_BATCH], fresh = 0, missing = 0, at = set->embedded;
     for (int64_t i = at; i < set->count; i++) missing += !done[i];
     while (at < set->count && status == STATUS_OK) {

@@ -4,13 +4,15 @@
 #include "core/io/image_ops.h"
 #include "core/io/listing.h"
 
+#include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 static size_t picture_bytes(const struct picture_set *set)
 {
-    return (size_t)set->side_x * (size_t)set->side_y * 3;
+    return (size_t)set->kept_x * (size_t)set->kept_y * 3;
 }
 
 /* ---- one picture ---- */
@@ -65,18 +67,46 @@ static enum status reserve(struct picture_set *set, int64_t capacity, struct err
     return STATUS_OK;
 }
 
+/* The size of the first picture is that of all. Kept are as many pixels as there is room for. */
+static void settle_size(struct picture_set *set, const struct image *first)
+{
+    const double all = 3.0 * first->width * first->height * (double)set->expected;
+    const double room = (double)(set->bytes ? set->bytes : PICTURE_SET_BYTES);
+    const double scale = all > room ? sqrt(room / all) : 1;
+    set->side_x = first->width;
+    set->side_y = first->height;
+    set->kept_x = (int)fmax(1, floor(first->width * scale));
+    set->kept_y = (int)fmax(1, floor(first->height * scale));
+}
+
 static enum status check_size(struct picture_set *set, const struct image *picture, struct error *err)
 {
-    if (set->count == 0 && set->capacity == 0) {
-        set->side_x = picture->width;
-        set->side_y = picture->height;
-    }
+    if (set->count == 0 && set->capacity == 0) settle_size(set, picture);
     if (picture->width == set->side_x && picture->height == set->side_y) return STATUS_OK;
     return fail(err, STATUS_ARGUMENT, "%d x %d pixels, but those before have %d x %d; all must be of one size",
                 picture->width, picture->height, set->side_x, set->side_y);
 }
 
-/* path: in the set's arena, or NULL. */
+static enum status keep(struct picture_set *set, const struct image *rgb, const char *path, struct error *err)
+{
+    const struct image *kept = rgb;
+    struct image small = {0};
+    enum status status = STATUS_OK;
+    if (set->kept_x != rgb->width || set->kept_y != rgb->height) {
+        assert(path); /* what is not kept whole is read again */
+        status = image_resize(&small, rgb, set->kept_x, set->kept_y, IMAGE_BICUBIC, err);
+        kept = &small;
+    }
+    if (status == STATUS_OK) {
+        memcpy(set->values + (size_t)set->count * picture_bytes(set), kept->pixels, picture_bytes(set));
+        set->content[set->count] = hash_of(rgb);
+        set->paths[set->count++] = path;
+    }
+    image_clear(&small);
+    return status;
+}
+
+/* path: lives as long as the set, or NULL. */
 static enum status append(struct picture_set *set, const struct image *rgb, const char *path, int64_t capacity,
                           struct error *err)
 {
@@ -84,13 +114,10 @@ static enum status append(struct picture_set *set, const struct image *rgb, cons
     if (status == STATUS_OK && set->count == PICTURE_SET_MAX)
         status = fail(err, STATUS_LIMIT, "a set holds at most %d pictures", PICTURE_SET_MAX);
     if (status == STATUS_OK) status = reserve(set, capacity, err);
-    if (status != STATUS_OK) return status;
-    memcpy(set->values + (size_t)set->count * picture_bytes(set), rgb->pixels, picture_bytes(set));
-    set->content[set->count] = hash_of(rgb);
-    set->paths[set->count++] = path;
-    return STATUS_OK;
+    return status == STATUS_OK ? keep(set, rgb, path, err) : status;
 }
 
+/* As the set has it: RGB on white, and a square of `side` if that is not 0. */
 static enum status prepare(struct image *out, const struct image *picture, int side, struct error *err)
 {
     struct image rgb = {0};
@@ -112,37 +139,58 @@ static enum status check_side(int side, struct error *err)
                 side, PICTURE_SET_MAX_SIDE);
 }
 
-enum status picture_set_add(struct picture_set *set, const struct image *picture, int side, struct error *err)
+enum status picture_set_add(struct picture_set *set, const struct image *picture, int side, const char *path,
+                            struct error *err)
 {
     struct image ready = {0};
     const int64_t grown = set->count < set->capacity ? set->capacity : set->capacity ? 2 * set->capacity : 16;
     enum status status = check_side(side, err);
     if (status == STATUS_OK) status = prepare(&ready, picture, side, err);
-    if (status == STATUS_OK) status = append(set, &ready, NULL, grown, err);
+    set->fitted = side;
+    if (status == STATUS_OK) status = append(set, &ready, path, grown, err);
     image_clear(&ready);
     return status;
 }
 
+enum status picture_set_load(const struct picture_set *set, int64_t i, struct image *out, struct error *err)
+{
+    struct image picture = {0};
+    *out = (struct image){0};
+    enum status status = image_read(&picture, set->paths[i], NULL, err);
+    if (status == STATUS_OK) status = prepare(out, &picture, set->fitted, err);
+    image_clear(&picture);
+    if (status != STATUS_OK || hash_of(out) == set->content[i]) return status;
+    image_clear(out);
+    return fail(err, STATUS_IO, "%s: has changed since it was read first", set->paths[i]);
+}
+
 /* ---- a folder ---- */
 
-static enum status read_one(struct picture_set *set, const char *name, int side, int64_t capacity, struct error *err)
+/* What cannot be read is told and left out; want of memory says nothing about a picture. */
+static enum status skip(struct picture_set *set, const struct picture_set_options *options, const struct error *why,
+                        struct error *err)
+{
+    if (why->status == STATUS_NO_MEMORY) return fail(err, why->status, "%s", why->text);
+    set->skipped++;
+    if (options->skipped) options->skipped(options->context, why->text);
+    return STATUS_OK;
+}
+
+static enum status read_one(struct picture_set *set, const char *name, const struct picture_set_options *options,
+                            int64_t capacity, struct error *err)
 {
     struct image picture = {0}, ready = {0};
     struct error why = {0};
     const char *path = arena_printf(&set->memory, "%s/%s", set->name, name);
     if (!path) return fail_no_memory(err, "the name of a picture", strlen(set->name) + strlen(name) + 2);
-    enum status status = image_read(&picture, path, NULL, err);
-    if (status == STATUS_OK) {
-        status = prepare(&ready, &picture, side, &why);
-        if (status == STATUS_OK) status = append(set, &ready, path, capacity, &why);
-        if (status == STATUS_NO_MEMORY)
-            status = fail(err, status, "%s", why.text);
-        else if (status != STATUS_OK)
-            status = fail(err, status, "%s: %s", path, why.text);
-    }
+    if (image_read(&picture, path, NULL, &why) != STATUS_OK) return skip(set, options, &why, err);
+    enum status status = prepare(&ready, &picture, options->side, &why);
+    if (status == STATUS_OK) status = append(set, &ready, path, capacity, &why);
     image_clear(&ready);
     image_clear(&picture);
-    return status;
+    if (status == STATUS_OK || status == STATUS_NO_MEMORY)
+        return status == STATUS_OK ? status : fail(err, status, "%s", why.text);
+    return fail(err, status, "%s: %s", path, why.text);
 }
 
 /* Leaves the regular files that are called pictures. */
@@ -162,23 +210,28 @@ static void keep_pictures(struct names *names, const char *folder)
     names->count = kept;
 }
 
-static enum status read_names(struct picture_set *set, const struct names *names,
+static enum status read_names(struct picture_set *set, const char *const *names, int64_t found,
                               const struct picture_set_options *options, struct error *err)
 {
-    const int64_t found = (int64_t)names->count;
     const int64_t wanted = options->limit > 0 && options->limit < found ? options->limit : found;
+    const int64_t enough = options->enough > 0 ? options->enough : wanted;
     enum status status = STATUS_OK;
     set->found = found;
+    set->expected = wanted;
+    set->bytes = options->bytes;
+    set->fitted = options->side;
     if (found == 0)
         return fail(err, STATUS_FORMAT, "%s: there is no picture in this folder; PNG and JPEG files are read",
                     set->name);
     if (wanted > PICTURE_SET_MAX)
         return fail(err, STATUS_LIMIT, "%s: %lld pictures; a set holds at most %d", set->name, (long long)wanted,
                     PICTURE_SET_MAX);
-    for (int64_t i = 0; i < wanted && status == STATUS_OK; i++) {
-        status = read_one(set, names->list[i * found / wanted], options->side, wanted, err);
+    for (int64_t i = 0; i < wanted && set->count < enough && status == STATUS_OK; i++) {
+        status = read_one(set, names[i * found / wanted], options, wanted, err);
         if (status == STATUS_OK) status = measures_step(options->watch, "pictures", i + 1, wanted, err);
     }
+    if (status == STATUS_OK && set->count == 0)
+        status = fail(err, STATUS_FORMAT, "%s: none of its %lld pictures can be read", set->name, (long long)wanted);
     return status;
 }
 
@@ -192,11 +245,12 @@ enum status picture_set_read(struct picture_set *set, const char *folder, const 
         set->name = arena_strdup(&set->memory, folder);
         if (!set->name) status = fail_no_memory(err, "the name of a folder", strlen(folder) + 1);
     }
-    if (status == STATUS_OK) status = folder_list(&names, folder, err);
-    if (status == STATUS_OK) {
-        keep_pictures(&names, folder);
-        status = read_names(set, &names, options, err);
-    }
+    if (status == STATUS_OK && !options->names) status = folder_list(&names, folder, err);
+    if (status == STATUS_OK && !options->names) keep_pictures(&names, folder);
+    const bool named = options->names != NULL;
+    const char *const *list = named ? options->names : (const char *const *)names.list;
+    if (status == STATUS_OK)
+        status = read_names(set, list, named ? options->name_count : (int64_t)names.count, options, err);
     names_clear(&names);
     if (status != STATUS_OK) picture_set_clear(set);
     return status;
@@ -214,7 +268,7 @@ struct features picture_set_features(const struct picture_set *set)
 
 struct pixels picture_set_pixels(const struct picture_set *set)
 {
-    return (struct pixels){set->values, set->count, set->side_x, set->side_y, set->name};
+    return (struct pixels){set->values, set->count, set->kept_x, set->kept_y, set->name};
 }
 
 void picture_set_clear(struct picture_set *set)

@@ -12,7 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FEW = 8 };           /* below so many pictures a fault is only a doubt */
+enum {
+    FEW = 8,     /* below so many pictures a fault is only a doubt */
+    TELLING = 50 /* so many could be told apart if they were different */
+};
 #define SURE          0.001 /* a chance smaller than this explains nothing */
 #define SAME_FEATURES 1e-3  /* one picture, but for rounding */
 #define SAME_PIXELS   0.5   /* levels of 255, root mean square */
@@ -96,7 +99,7 @@ static void judge_reach(struct verdicts *v, const struct measures *m)
     const double recall = value(m, MEASURE_RECALL), coverage = value(m, MEASURE_COVERAGE);
     const double reach = ideal(m, MEASURE_COVERAGE);
     char asked[64] = "";
-    if (m->prompts_asked > 0)
+    if (m->prompts_asked > 0 && !m->reference_is_asked)
         snprintf(asked, sizeof asked, " (%lld prompt%s may ask for less)", (long long)m->prompts_asked,
                  m->prompts_asked == 1 ? "" : "s");
     if (coverage < reach / 2)
@@ -137,7 +140,7 @@ static void judge_distance(struct verdicts *v, const struct measures *m)
             value(m, MEASURE_FID), m->reference_spread);
     const struct figure *kid = &m->figure[MEASURE_KID];
     if (!kid->known || isnan(kid->error)) return;
-    if (kid->value < 2 * kid->error && m->count >= FEW)
+    if (kid->value < 2 * kid->error && m->count >= TELLING && m->reference_count >= TELLING)
         say(v, VERDICT_GOOD, MEASURE_KID, "KID cannot tell it from the reference: %.2g, standard error %.2g",
             kid->value, kid->error);
     else if (kid->value > 3 * kid->error)
@@ -204,8 +207,8 @@ static void judge_copies(struct verdicts *v, const struct measures *m)
         say(v, VERDICT_FAULT, measure, "copies %s: %lld of %lld pictures are pictures of it", set, (long long)same, n);
     else if (beyond_chance(near, m->count, COPYING_SHARE) && !m->figure[measure].caution[0])
         say(v, VERDICT_FAULT, measure,
-            "copies %s: %lld of %lld pictures are nearer to one of it than 99%% of those are to each other", set,
-            (long long)near, n);
+            "copies %s: %lld of %lld pictures are nearer to one of its pictures than 99%% of those are to each other",
+            set, (long long)near, n);
     else if (known(m, MEASURE_COPYING_Z) && value(m, MEASURE_COPYING_Z) < -3 && varied)
         say(v, VERDICT_DOUBT, MEASURE_COPYING_Z,
             "keeps close to %s: nearer than the pictures of it are to each other, by %.1f standard deviations", set,

@@ -384,9 +384,10 @@ struct limn_compare_request {
     const char *const *prompts; /* NULL: sixteen that the pack knows; of folders, what the pictures' metadata says */
     int prompt_count;           /* up to 1000 */
     int count;                  /* pictures of each prompt; 0: 64 of a single one, else 16 */
-    const char *reference;      /* a folder of real pictures that the painted ones should be like; NULL: none */
-    const char *clip;           /* the CLIP model that features come from; NULL: the pack's */
-    const char *output;         /* a folder, made if it is not there; NULL: "limn-compare" */
+    const char *reference; /* a folder of real pictures that the painted ones should be like; NULL: none, but of the
+                              pack's models what they have learnt from */
+    const char *clip;      /* the CLIP model that features come from; NULL: the pack's */
+    const char *output;    /* a folder, made if it is not there; NULL: "limn-compare" */
     uint64_t seed;
     const char *device;  /* as in limn_model_options, like the next three */
     const char *compute; /* of painting; features are always seen in f32 */

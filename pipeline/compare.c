@@ -21,6 +21,7 @@ enum { FEWEST_COMPARED = 2, DEFAULT_PROMPTS = 16, DEFAULT_COUNT = 16, DEFAULT_CO
 
 static const char default_output[] = "limn-compare";
 static const char *const default_models[] = {"emoji.safetensors", "gan.safetensors"};
+static const char default_reference[] = "reference"; /* what both have learnt from */
 
 enum status compare_warn(struct comparison *c, struct error *err, const char *format, ...)
 {
@@ -137,7 +138,8 @@ static enum status add_entrant(struct comparison *c, const char *path, bool is_m
     snprintf(numbered, sizeof numbered, "%s", name);
     for (int i = 2; name_taken(c, numbered); i++) snprintf(numbered, sizeof numbered, "%s-%d", name, i);
     struct entrant *e = &c->entrants[c->count++];
-    *e = (struct entrant){.family = "pictures", .hash = "", .settings = "", .is_model = is_model};
+    *e =
+        (struct entrant){.family = "pictures", .hash = "", .settings = "", .is_model = is_model, .takes_prompts = true};
     e->name = arena_strdup(&c->memory, numbered);
     e->path = arena_strdup(&c->memory, path);
     return e->name && e->path ? STATUS_OK : fail_no_memory(err, "a name", strlen(path));
@@ -157,6 +159,20 @@ static enum status add_entrants(struct comparison *c, struct error *err)
         if (status == STATUS_OK) status = add_entrant(c, path, true, err);
     }
     return status;
+}
+
+/* The pack's models come with what they have learnt from. Of others nobody knows. */
+static enum status settle_reference(struct comparison *c, struct error *err)
+{
+    const struct limn_compare_request *r = c->request;
+    char path[MODEL_PATH_BYTES];
+    c->reference_path = r->reference;
+    c->reference_learnt = !r->reference && !r->models && !r->folders;
+    if (!c->reference_learnt) return STATUS_OK;
+    enum status status = model_shipped_path(default_reference, path, err);
+    if (status != STATUS_OK) return status;
+    c->reference_path = arena_strdup(&c->memory, path);
+    return c->reference_path ? STATUS_OK : fail_no_memory(err, "a path", strlen(path));
 }
 
 /* Better to know that the last model is none before the first one has painted. */
@@ -232,6 +248,27 @@ static enum status choose_prompts(struct comparison *c, const struct limn_model 
     return settle_count(c, err);
 }
 
+/* What a pack's Korean names are in English, for readers and machines that have no Korean letters. */
+static enum status gloss_prompts(struct comparison *c, const struct pack_words *words, struct error *err)
+{
+    const size_t bytes = (size_t)c->prompt_count * sizeof *c->glosses;
+    if (!c->glosses) {
+        c->glosses = arena_alloc(&c->memory, bytes);
+        if (!c->glosses) return fail_no_memory(err, "prompts in English", bytes);
+        for (int p = 0; p < c->prompt_count; p++) c->glosses[p] = NULL;
+    }
+    for (int p = 0; p < c->prompt_count; p++)
+        for (int i = 0; i < words->count && !c->glosses[p]; i++) {
+            const struct pack_word *word = &words->words[i];
+            bool same = false;
+            for (int k = 0; word->ko[k] && word->en[0]; k++) same = same || strcmp(word->ko[k], c->prompts[p]) == 0;
+            if (!same) continue;
+            c->glosses[p] = arena_strdup(&c->memory, word->en[0]);
+            if (!c->glosses[p]) return fail_no_memory(err, "a prompt in English", strlen(word->en[0]) + 1);
+        }
+    return STATUS_OK;
+}
+
 /* Of folders: the prompts that the pictures name, in the order in which they come. */
 static enum status gather_prompts(struct comparison *c, struct error *err)
 {
@@ -293,9 +330,11 @@ static enum status run_model(struct comparison *c, struct entrant *entrant, int 
     const enum limn_status opened = limn_model_open(&model, &options, &why);
     if (opened != LIMN_OK) return fail(err, (enum status)opened, "%s", why.text);
     enum status status = c->prompts ? STATUS_OK : choose_prompts(c, model, err);
+    if (status == STATUS_OK) status = gloss_prompts(c, &model->pack.concepts, err);
     if (status == STATUS_OK) status = find_hash(model, &hash, err);
     entrant->hash = arena_strdup(&c->memory, hash);
     entrant->family = strcmp(kind_name(model->recognised.kind), "gan") == 0 ? "gan" : "diffusion";
+    entrant->takes_prompts = model->text != NULL;
     if (status == STATUS_OK && !entrant->hash) status = fail_no_memory(err, "a hash", sizeof model->hash);
     if (status == STATUS_OK) status = compare_paint(c, entrant, model, done, err);
     if (status == STATUS_OK) status = compare_study(c, entrant, model, err);
@@ -343,6 +382,7 @@ static enum status run(struct comparison *c, struct error *err)
     c->prompt_count = r->prompts ? r->prompt_count : 0;
     if (status == STATUS_OK && r->prompts) status = settle_count(c, err);
     if (status == STATUS_OK) status = add_entrants(c, err);
+    if (status == STATUS_OK) status = settle_reference(c, err);
     if (status == STATUS_OK) status = check_models(c, err);
     if (status == STATUS_OK) status = compare_check_measuring(c, err);
     if (status == STATUS_OK) status = make_folders(c, err);

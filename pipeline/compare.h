@@ -6,7 +6,7 @@
  *     compare_read_folder   the pictures of a folder                        compare_folder.c
  *     compare_paint         the pictures of a model, painted or found       compare_paint.c
  *     compare_study         a model's cost, its way from noise, its walk    compare_study.c
- *     compare_measure       features of all pictures, and the measures      compare_measure.c
+ *     compare_measure       features of all pictures, and the measures      compare_measure.c, compare_reference.c
  *     compare_judge         the verdict                                     compare_judge.c
  *     report_...            grid.png, report.json, report.html              report.h
  */
@@ -56,6 +56,8 @@ struct entrant {
     const char *hash;     /* of the file; "" if there is none */
     const char *settings; /* "25 steps, DDIM, guidance 3.5"; "" if none are known */
     bool is_model;
+    bool takes_prompts;         /* false for a model that paints whatever the prompt is */
+    bool knows_network;         /* it is conditioned on the text tower of the very network that measures it */
     int width, height;          /* of its pictures */
     struct compare_shot *shots; /* [set.count] */
     struct picture_set set;     /* the same pictures in the same order */
@@ -72,12 +74,17 @@ struct comparison {
     const struct limn_watch *watch; /* the request's; may be NULL */
     const char *output;             /* the folder that is filled */
     const char *const *prompts;     /* NULL if the folders' pictures tell none */
+    const char **glosses;           /* what a prompt is in English, NULL: not known; NULL: of none */
     int prompt_count, per_prompt;   /* per_prompt: 0 for folders */
     struct entrant entrants[LIMN_MAX_COMPARED];
     int count;
     int walk_shot;                /* where the walks begin; they end at the next seed's picture */
     const char *network;          /* the CLIP model's name */
+    const char *reference_path;   /* NULL: there is none */
+    bool reference_learnt;        /* all entrants have learnt from the reference */
     struct picture_set reference; /* may be empty */
+    bool *wanted;                 /* [reference.count]: what the prompts ask for; NULL: all of it */
+    int64_t wanted_count;         /* of these */
     const char *warnings[COMPARE_WARNINGS];
     int warning_count;
     const char *verdict[COMPARE_SENTENCES]; /* sentences; the first is the headline */
@@ -88,6 +95,12 @@ struct comparison {
 
 /* A sentence for the report, said to the watch too; the same one only once. */
 MUST_CHECK enum status compare_warn(struct comparison *c, struct error *err, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* Reads the pictures of a folder. Those that cannot be read are told and left out; fewer than two are an error. */
+MUST_CHECK enum status compare_read_pictures(struct comparison *c, struct picture_set *set, const char *folder,
+                                             const struct picture_set_options *how, struct error *err);
+/* Warns if the entrant's pictures had to be made smaller for memory. */
+MUST_CHECK enum status compare_note_size(struct comparison *c, const struct entrant *entrant, struct error *err);
 
 /* The entrant's path is that of a folder. */
 MUST_CHECK enum status compare_read_folder(struct comparison *c, struct entrant *entrant, struct error *err);
@@ -115,9 +128,17 @@ void compare_meter_stop(struct compare_meter *meter);
 MUST_CHECK enum status compare_study(struct comparison *c, struct entrant *entrant, struct limn_model *model,
                                      struct error *err);
 
+/* The reference's pictures, and which of them the prompts ask for. */
+MUST_CHECK enum status compare_read_reference(struct comparison *c, const struct picture_set_options *how,
+                                              struct error *err);
+MUST_CHECK enum status compare_check_reference(const struct comparison *c, struct error *err);
+
 /* Refuses a CLIP model or reference folder that compare_measure could not use, before anything is painted. */
 MUST_CHECK enum status compare_check_measuring(struct comparison *c, struct error *err);
 MUST_CHECK enum status compare_measure(struct comparison *c, struct error *err);
+/* True where a measure of picture and prompt is taken of a model that was made with the network that takes it, and of
+ * one that was not. */
+bool compare_is_biased(const struct comparison *c, enum measure measure);
 MUST_CHECK enum status compare_judge(struct comparison *c, struct error *err);
 
 #endif

@@ -55,15 +55,10 @@ enum status compare_read_folder(struct comparison *c, struct entrant *entrant, s
     struct picture_set *set = &entrant->set;
     const struct measures_watch watch = {.context = (void *)c->watch, .cancelled = watch_stops};
     const struct picture_set_options options = {.limit = LIMN_MAX_COMPARE_TOTAL, .watch = &watch};
-    struct error why = {0};
-    enum status status = picture_set_read(set, entrant->path, &options, &why);
-    if (status != STATUS_OK) return fail(err, status == STATUS_ARGUMENT ? STATUS_FORMAT : status, "%s", why.text);
+    enum status status = compare_read_pictures(c, set, entrant->path, &options, err);
     entrant->width = set->side_x;
     entrant->height = set->side_y;
-    if (set->count < 2)
-        return fail(err, STATUS_FORMAT, "%s: there is only one picture in this folder, and at least 2 are needed",
-                    entrant->path);
-    status = check_size(c, entrant, err);
+    if (status == STATUS_OK) status = check_size(c, entrant, err);
     if (status != STATUS_OK) return status;
     const size_t bytes = (size_t)set->count * sizeof *entrant->shots;
     entrant->shots = arena_alloc(&c->memory, bytes);

@@ -6,6 +6,7 @@
 #include "pipeline/compare.h"
 #include "pipeline/devices.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { FEW_PICTURES = 50 };
@@ -80,15 +81,12 @@ static enum status read_reference(struct laboratory *lab, struct error *err)
     struct comparison *c = lab->c;
     const struct entrant *first = &c->entrants[0];
     struct picture_set_options options = {.limit = LIMN_MAX_COMPARE_TOTAL, .watch = &lab->watch};
-    if (!c->request->reference) return STATUS_OK;
+    if (!c->reference_path) return STATUS_OK;
     bool same = first->width == first->height && first->width <= PICTURE_SET_MAX_SIDE;
     for (int i = 1; i < c->count; i++)
         same = same && c->entrants[i].width == first->width && c->entrants[i].height == first->height;
     options.side = same ? first->width : 0;
-    enum status status = picture_set_read(&c->reference, c->request->reference, &options, err);
-    if (status == STATUS_OK && c->reference.count < 2)
-        status = fail(err, STATUS_FORMAT, "%s: there is only one picture in this folder, and at least 2 are needed",
-                      c->request->reference);
+    enum status status = compare_read_reference(c, &options, err);
     return status == STATUS_OK ? embed(lab, &c->reference, "reference", err) : status;
 }
 
@@ -109,6 +107,22 @@ static enum status embed_prompts(struct laboratory *lab, struct error *err)
     return status;
 }
 
+/* What the measures cannot know: how the model and the network that measures it are related. */
+static void add_cautions(struct entrant *entrant)
+{
+    static const enum measure of_prompts[] = {MEASURE_CLIP_SCORE, MEASURE_PROMPT_RANK1, MEASURE_DIVERSITY_WITHIN};
+    for (size_t i = 0; i < sizeof of_prompts / sizeof *of_prompts; i++) {
+        struct figure *f = &entrant->measures.figure[of_prompts[i]];
+        if (!entrant->takes_prompts)
+            snprintf(f->caution, sizeof f->caution, "this model takes no prompt");
+        else if (entrant->knows_network && of_prompts[i] != MEASURE_DIVERSITY_WITHIN && !f->caution[0])
+            snprintf(
+                f->caution, sizeof f->caution,
+                "the model was made with the text tower of the very network that gives this figure, which flatters "
+                "it");
+    }
+}
+
 static enum status take(struct laboratory *lab, struct entrant *entrant, struct error *err)
 {
     struct comparison *c = lab->c;
@@ -119,9 +133,10 @@ static enum status take(struct laboratory *lab, struct entrant *entrant, struct 
     in.pixels.name = entrant->name;
     if (c->reference.count > 0) {
         in.reference = in.training = picture_set_features(&c->reference);
-        in.training.name = "the reference"; /* nobody says whether the model has learnt from it */
-        if (c->reference.side_x == entrant->width && c->reference.side_y == entrant->height)
-            in.training_pixels = picture_set_pixels(&c->reference);
+        in.asked = c->wanted;
+        in.training.name = c->reference_learnt ? NULL : "the reference"; /* Mostly nobody says who learnt from it. */
+        const struct pixels real = picture_set_pixels(&c->reference);
+        if (real.width == in.pixels.width && real.height == in.pixels.height) in.training_pixels = real;
     }
     int32_t *prompt_of = arena_alloc(&c->memory, (size_t)entrant->set.count * sizeof *prompt_of);
     if (!prompt_of) return fail_no_memory(err, "numbers of prompts", (size_t)entrant->set.count * sizeof *prompt_of);
@@ -133,10 +148,29 @@ static enum status take(struct laboratory *lab, struct entrant *entrant, struct 
     if (all) {
         const int64_t width = (int64_t)clip_pair_width(lab->pair);
         in.prompts = (struct features){lab->prompts, c->prompt_count, width, "the prompts"};
-        in.prompt_of = prompt_of;
+        in.prompt_of = entrant->takes_prompts ? prompt_of : NULL;
     }
     const enum status status = measures_take(&entrant->measures, &in, err);
-    if (status == STATUS_OK) compare_verdicts(&entrant->verdicts, &entrant->measures);
+    if (status != STATUS_OK) return status;
+    add_cautions(entrant);
+    compare_verdicts(&entrant->verdicts, &entrant->measures);
+    return STATUS_OK;
+}
+
+/* Was a model conditioned on the text tower of the network that is to score it? Its file says so. */
+static enum status find_relations(struct laboratory *lab, struct error *err)
+{
+    struct comparison *c = lab->c;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < c->count && status == STATUS_OK; i++) {
+        struct entrant *e = &c->entrants[i];
+        struct checkpoint *checkpoint = NULL;
+        if (!e->is_model || !e->takes_prompts) continue;
+        status = checkpoint_open(&checkpoint, e->path, err);
+        if (status == STATUS_OK) status = kind_normalise(checkpoint, err);
+        if (status == STATUS_OK) status = clip_pair_shares_text(lab->pair, checkpoint, &e->knows_network, err);
+        checkpoint_close(checkpoint);
+    }
     return status;
 }
 
@@ -156,6 +190,7 @@ static enum status measure_all(struct laboratory *lab, struct error *err)
 {
     struct comparison *c = lab->c;
     enum status status = open_network(lab, err);
+    if (status == STATUS_OK) status = find_relations(lab, err);
     if (status == STATUS_OK) status = warn_few(c, err);
     for (int i = 0; i < c->count && status == STATUS_OK; i++)
         status = embed(lab, &c->entrants[i].set, c->entrants[i].name, err);
@@ -174,13 +209,9 @@ static void close_network(struct laboratory *lab)
 enum status compare_check_measuring(struct comparison *c, struct error *err)
 {
     struct laboratory lab = {.c = c};
-    struct picture_set trial = {0};
-    enum status status = open_network(&lab, err);
-    if (status == STATUS_OK && c->request->reference)
-        status = picture_set_read(&trial, c->request->reference, &(struct picture_set_options){.limit = 1}, err);
-    picture_set_clear(&trial);
+    const enum status status = open_network(&lab, err);
     close_network(&lab);
-    return status;
+    return status == STATUS_OK ? compare_check_reference(c, err) : status;
 }
 
 enum status compare_measure(struct comparison *c, struct error *err)

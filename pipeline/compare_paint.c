@@ -118,7 +118,7 @@ static enum status find_shot(struct painter *p, const char *path, const struct l
     if (access(path, F_OK) != 0) return STATUS_OK;
     enum status status = image_read(&image, path, &text, &why);
     if (status == STATUS_OK && text.parameters) status = agrees(p, text.parameters, request, found, &why);
-    if (status == STATUS_OK && *found) status = picture_set_add(&p->entrant->set, &image, 0, &why);
+    if (status == STATUS_OK && *found) status = picture_set_add(&p->entrant->set, &image, 0, path, &why);
     image_text_clear(&text);
     image_clear(&image);
     if (status == STATUS_NO_MEMORY) return fail(err, status, "%s", why.text);
@@ -141,7 +141,7 @@ static enum status paint_shot(struct painter *p, const char *path, const struct 
         if (!p->settings) status = fail_no_memory(err, "a picture's settings", strlen(picture.parameters));
     }
     const struct image image = api_image(&picture.image);
-    if (status == STATUS_OK) status = picture_set_add(&p->entrant->set, &image, 0, err);
+    if (status == STATUS_OK) status = picture_set_add(&p->entrant->set, &image, 0, path, err);
     if (status == STATUS_OK) {
         p->entrant->width = image.width;
         p->entrant->height = image.height;
@@ -244,7 +244,8 @@ enum status compare_paint(struct comparison *c, struct entrant *entrant, struct 
     entrant->shots = arena_alloc(&c->memory, count * sizeof *entrant->shots);
     p.seconds = arena_alloc(&c->memory, count * sizeof *p.seconds);
     if (!entrant->shots || !p.seconds) return fail_no_memory(err, "a list of pictures", count * sizeof *entrant->shots);
-    const enum status status = paint_all(&p, done, err);
+    entrant->set.expected = (int64_t)count;
+    enum status status = paint_all(&p, done, err);
     memory_free(p.settings);
-    return status;
+    return status == STATUS_OK ? compare_note_size(c, entrant, err) : status;
 }

@@ -147,7 +147,7 @@ static enum status show_latent(struct comparison *c, struct limn_model *model, s
 
 static double distance_to_next(const struct picture_set *set, int64_t i)
 {
-    const int64_t bytes = (int64_t)set->side_x * set->side_y * 3;
+    const int64_t bytes = (int64_t)set->kept_x * set->kept_y * 3;
     const uint8_t *a = set->values + i * bytes, *b = a + bytes;
     double sum = 0;
     for (int64_t k = 0; k < bytes; k++) sum += ((double)a[k] - b[k]) * ((double)a[k] - b[k]);

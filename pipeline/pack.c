@@ -285,6 +285,11 @@ static bool names_one_of(const char *prompt, const struct pack_words *words)
     return false;
 }
 
+bool pack_says(const char *prompt, const char *name)
+{
+    return (unsigned char)name[0] < 0x80 ? names_word(prompt, name) : strstr(prompt, name) != NULL;
+}
+
 bool pack_knows(const struct pack *pack, const char *prompt)
 {
     return names_one_of(prompt, &pack->concepts) || names_one_of(prompt, &pack->styles) ||

@@ -57,6 +57,10 @@ void pack_clear(struct pack *pack);
  * plural s is allowed), Korean ones anywhere, because particles follow them without a space. */
 bool pack_knows(const struct pack *pack, const char *prompt);
 
+/* Does the prompt say this name, as it says those of pack_knows? The longer name says more: "a blue apple" says "apple"
+ * and "blue apple". */
+bool pack_says(const char *prompt, const char *name);
+
 /* "eps", "v", "x0" and other programs' names for them. */
 bool prediction_find(const char *name, enum prediction *out);
 const char *prediction_name(enum prediction prediction);

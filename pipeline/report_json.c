@@ -82,6 +82,9 @@ static json_t *entrant_json(const struct entrant *e)
     if (e->hash[0]) json_object_set_new(o, "hash", text_of(e->hash));
     if (e->settings[0]) json_object_set_new(o, "settings", text_of(e->settings));
     json_object_set_new(o, "n", json_integer((json_int_t)e->set.count));
+    if (!e->is_model) json_object_set_new(o, "left_out", json_integer((json_int_t)e->set.skipped));
+    if (e->is_model) json_object_set_new(o, "takes_prompts", json_boolean(e->takes_prompts));
+    if (e->is_model) json_object_set_new(o, "made_with_this_network", json_boolean(e->knows_network));
     json_object_set_new(o, "width", json_integer(e->width));
     json_object_set_new(o, "height", json_integer(e->height));
     if (e->is_model) json_object_set_new(o, "cost", cost_json(&e->cost));
@@ -93,8 +96,9 @@ static json_t *entrant_json(const struct entrant *e)
 static json_t *reference_json(const struct comparison *c)
 {
     if (c->reference.count == 0) return json_null();
-    return json_pack("{s:o, s:I, s:i, s:i}", "path", text_of(c->request->reference), "n",
-                     (json_int_t)c->reference.count, "width", c->reference.side_x, "height", c->reference.side_y);
+    return json_pack("{s:o, s:I, s:I, s:I, s:i, s:i}", "path", text_of(c->reference_path), "n",
+                     (json_int_t)c->wanted_count, "of", (json_int_t)c->reference.count, "left_out",
+                     (json_int_t)c->reference.skipped, "width", c->reference.side_x, "height", c->reference.side_y);
 }
 
 /* Working memory is the machine's too: each thread has its own. */

@@ -79,7 +79,7 @@ static void put_tile(struct page *page, const char *title, const struct figure *
     page_put(page, "</dd></div>");
 }
 
-enum { CARD_VERDICTS = 4 };
+enum { CARD_VERDICTS = 6 };
 
 static void put_card(struct page *page, const struct comparison *c, int i)
 {
@@ -154,16 +154,21 @@ static void put_entrant_fact(struct page *page, const struct comparison *c, int 
 
 static void put_reference_fact(struct page *page, const struct comparison *c)
 {
-    char text[160];
     if (c->reference.count == 0) {
         put_fact(page, "Reference set", "none: what compares with real pictures was not measured (--reference FOLDER)");
         return;
     }
     page_put(page, "<dt>Reference set</dt><dd><code>");
-    page_text(page, c->request->reference);
-    snprintf(text, sizeof text, "</code>: %lld pictures, seen at %d \xc3\x97 %d</dd>", (long long)c->reference.count,
-             c->reference.side_x, c->reference.side_y);
-    page_put(page, text);
+    page_text(page, c->reference_path);
+    page_format(page, "</code>: %lld pictures, seen at %d \xc3\x97 %d%s", (long long)c->reference.count,
+                c->reference.side_x, c->reference.side_y,
+                c->reference_learnt ? ", which all of these models have learnt from" : "");
+    if (c->wanted)
+        page_format(page,
+                    ". The %lld of them that show what the prompts ask for are the standard; copies are looked for in "
+                    "all of them",
+                    (long long)c->wanted_count);
+    page_put(page, "</dd>");
 }
 
 static void put_definitions(struct page *page, const struct comparison *c)
@@ -199,9 +204,11 @@ static void put_method(struct page *page, const struct comparison *c)
     put_fact(page, "Features", c->network);
     put_fact(page, "Resize rule", PICTURE_SET_RESIZE_RULE);
     put_reference_fact(page, c);
-    put_fact(page, "Better",
-             "means by more than two standard errors. The verdict goes by CLIP score (likeness to the "
-             "prompt) and KID (likeness to real pictures)");
+    put_fact(
+        page, "Better",
+        "means by more than two standard errors. The verdict goes by CLIP score (likeness to the "
+        "prompt) and KID (likeness to real pictures); by KID alone where a model, and not the other, was made with "
+        "the text tower of the network that gives the score");
     page_put(page, "</dl>");
     put_definitions(page, c);
     page_put(page, "</section>");

@@ -30,12 +30,17 @@ static bool is_korean(const char *text)
     return false;
 }
 
-/* With the language that its letters tell. */
-static void put_prompt(struct page *page, const char *prompt)
+/* With the language that its letters tell, and what it is in English if that is known. row: of the comparison's
+ * prompts; -1: it is none of them. */
+static void put_prompt(struct page *page, const struct comparison *c, const char *prompt, int row)
 {
     page_put(page, is_korean(prompt) ? "<span lang=\"ko\">" : "<span>");
     page_text(page, prompt[0] ? prompt : "(no prompt)");
     page_put(page, "</span>");
+    if (row < 0 || !c->glosses || !c->glosses[row]) return;
+    page_put(page, " <span class=\"soft\">(");
+    page_text(page, c->glosses[row]);
+    page_put(page, ")</span>");
 }
 
 void page_name(struct page *page, const struct comparison *c, int entrant)
@@ -68,9 +73,9 @@ void page_shot(struct page *page, const struct entrant *entrant, int64_t shot, i
 /* A picture of the set as it is in memory. */
 static void put_member(struct page *page, const struct picture_set *set, int64_t i, int side, const char *alt)
 {
-    const size_t bytes = (size_t)set->side_x * (size_t)set->side_y * 3;
+    const size_t bytes = (size_t)set->kept_x * (size_t)set->kept_y * 3;
     const struct image image = {
-        .width = set->side_x, .height = set->side_y, .channels = 3, .pixels = set->values + (size_t)i * bytes};
+        .width = set->kept_x, .height = set->kept_y, .channels = 3, .pixels = set->values + (size_t)i * bytes};
     page_picture(page, &image, side, alt);
 }
 
@@ -115,7 +120,7 @@ void report_side_by_side(struct page *page, const struct comparison *c)
         page_put(page, "<tr><th scope=\"row\">");
         if (first->prompt) {
             page_format(page, "%d. ", first->prompt_row + 1);
-            put_prompt(page, first->prompt);
+            put_prompt(page, c, first->prompt, first->prompt_row);
             page_format(page, "<small>seed %llu%s</small>", (unsigned long long)first->seed,
                         c->per_prompt > 1 ? " and on" : "");
         } else {
@@ -149,7 +154,7 @@ void report_ways(struct page *page, const struct comparison *c)
              "<section><h2>One step, or many</h2><p>A diffusion model takes the noise out of a picture a little at a "
              "time, and can correct on the way what it did before. A GAN\xe2\x80\x99s generator makes the whole "
              "picture out of random numbers in a single step. The prompt here: ");
-    put_prompt(page, c->prompts[0]);
+    put_prompt(page, c, c->prompts[0], 0);
     page_put(page, ".</p>");
     for (int e = 0; e < c->count; e++) {
         const struct entrant *entrant = &c->entrants[e];
@@ -177,13 +182,15 @@ void report_ways(struct page *page, const struct comparison *c)
 void report_walks(struct page *page, const struct comparison *c)
 {
     page_put(page, "<section><h2>A walk between two seeds</h2><p>From one seed\xe2\x80\x99s random numbers to "
-                   "another\xe2\x80\x99s along the arc between them, the prompt staying the same. A model that has "
-                   "learnt shapes and not single pictures changes one into the other step by step; one that has learnt "
+                   "another\xe2\x80\x99s along the arc between them, the prompt staying the same: ");
+    put_prompt(page, c, c->prompts[c->walk_shot / c->per_prompt], c->walk_shot / c->per_prompt);
+    page_put(page, ". A model that has learnt shapes and not single pictures changes one into the other step by step; "
+                   "one that has learnt "
                    "by heart jumps. Diffusion models walk here with DDIM, which adds no noise of its own.</p>");
     for (int e = 0; e < c->count; e++) {
         const struct entrant *entrant = &c->entrants[e];
         char alt[ALT_BYTES];
-        put_strip_title(page, c, e, entrant->shots[c->walk_shot].prompt);
+        put_strip_title(page, c, e, "");
         page_put(page, "<ol class=\"strip\">");
         for (int i = 0; i < entrant->walk_count; i++) {
             const int percent = (100 * i + (entrant->walk_count - 1) / 2) / (entrant->walk_count - 1);
@@ -221,7 +228,7 @@ static void put_hits(struct page *page, const struct comparison *c)
     page_put(page, "</tr></thead><tbody>");
     for (int p = 0; p < c->prompt_count; p++) {
         page_put(page, "<tr><th scope=\"row\">");
-        put_prompt(page, c->prompts[p]);
+        put_prompt(page, c, c->prompts[p], p);
         page_put(page, "</th>");
         for (int e = 0; e < c->count; e++) {
             const int64_t hits = c->entrants[e].measures.prompt_hits[p];
@@ -314,8 +321,11 @@ static void put_nearest(struct page *page, const struct comparison *c, int e)
 void report_copies(struct page *page, const struct comparison *c)
 {
     if (c->reference.count == 0) return;
-    page_put(page, "<section><h2>Does it copy?</h2><p>If the reference is what a model has learnt from, pictures that "
-                   "are much nearer to one of it than its pictures are to each other are learnt by heart.</p>");
+    page_format(page,
+                "<section><h2>Does it copy?</h2><p>%s pictures that are much nearer to one of it than its pictures are "
+                "to each other are learnt by heart.</p>",
+                c->reference_learnt ? "The reference is what these models have learnt from:"
+                                    : "If the reference is what a model has learnt from,");
     report_copying(page, c);
     for (int e = 0; e < c->count; e++)
         if (c->entrants[e].measures.nearest_training) put_nearest(page, c, e);

@@ -88,7 +88,7 @@ static const struct figure *figure_of(const struct comparison *c, int entrant, e
 static int clear_best(const struct comparison *c, enum measure measure)
 {
     const enum measure_better better = measure_info(measure)->better;
-    if (better == BETTER_NEITHER) return -1;
+    if (better == BETTER_NEITHER || compare_is_biased(c, measure)) return -1;
     const double sign = better == BETTER_LOWER ? -1 : 1;
     for (int i = 0; i < c->count; i++) {
         const struct figure *mine = figure_of(c, i, measure);

@@ -361,6 +361,127 @@ static void test_escaping(void **state)
     json_decref(report);
 }
 
+/* ---- the reference ---- */
+
+static void write_captions(const char *lines)
+{
+    file_save(in_folder("said/metadata.jsonl"), lines, strlen(lines));
+}
+
+static json_t *reference_of(const json_t *report)
+{
+    return json_object_get(report, "reference");
+}
+
+static int64_t number_of(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+/* Of a reference that says what it shows, what the prompts ask for is the standard: the longest caption that a prompt
+ * says counts. */
+static void test_captions(void **state)
+{
+    (void)state;
+    pictures_drawn(in_folder("said"), 6, 1, 32);
+    write_captions("{\"file_name\": \"000.png\", \"text\": [\"apple\", \"fruit\"]}\n"
+                   "{\"file_name\": \"001.png\", \"text\": \"red apple\"}\n"
+                   "{\"file_name\": \"002.png\", \"text\": \"cat\"}\n"
+                   "{\"file_name\": \"003.png\", \"text\": [\"cat face\", \"고양이 얼굴\"]}\n"
+                   "{\"file_name\": \"004.png\", \"text\": \"Cat face\"}\n");
+    run_only(TWO "-o first --reference said");
+    json_t *report = read_report("first/report.json");
+    assert_int_equal(number_of(reference_of(report), "n"), 3); /* 000, 003, 004 */
+    assert_int_equal(number_of(reference_of(report), "of"), 5);
+    assert_true(json_is_number(
+        json_object_get(json_object_get(json_object_get(entrant_of(report, "a"), "measures"), "kid"), "value")));
+    json_decref(report);
+
+    write_captions("{\"file_name\": \"000.png\", \"text\": \"apple\"}\n"
+                   "{\"file_name\": \"gone.png\", \"text\": \"apple\"}\n"
+                   "{\"file_name\": \"001.png\", \"text\": \"dog\"}\n");
+    struct outcome o = run(TWO "-o first --reference said");
+    assert_non_null(strstr(o.err, "no picture of the reference shows what prompt 2 asks for"));
+    assert_non_null(strstr(o.err, "said/gone.png"));
+    outcome_clear(&o);
+    report = read_report("first/report.json");
+    assert_int_equal(number_of(reference_of(report), "n"), 2);
+    assert_int_equal(number_of(reference_of(report), "left_out"), 1);
+    json_decref(report);
+    run_only(TWO "-o first");
+}
+
+/* The models that come with limn are held against what they have learnt from, and the score does not decide between one
+ * that was made with the network that gives it and one that was not. */
+static void test_shipped(void **state)
+{
+    (void)state;
+    run_only("compare apple -n 2 --threads 2 -o shipped");
+    json_t *report = read_report("shipped/report.json"), *reference = reference_of(report);
+    assert_int_equal(number_of(reference, "of"), 551);
+    assert_int_equal(number_of(reference, "n"), 2);
+    assert_int_equal(number_of(reference, "left_out"), 0);
+    assert_true(json_is_false(json_object_get(entrant_of(report, "emoji"), "made_with_this_network")));
+    assert_true(json_is_true(json_object_get(entrant_of(report, "gan"), "made_with_this_network")));
+    json_decref(report);
+    size_t size;
+    char *page = (char *)file_load(in_folder("shipped/report.html"), &size);
+    assert_non_null(strstr(page, "CLIP score decides nothing here"));
+    assert_non_null(strstr(page, "which all of these models have learnt from"));
+    memory_free(page);
+}
+
+/* A model that takes no prompt has no score, so it wins and loses by none. */
+static void test_without_prompts(void **state)
+{
+    (void)state;
+    char words[512];
+    snprintf(words, sizeof words,
+             "compare 사과 --a a.safetensors --b %s/gan/seeds.safetensors -n 3 --threads 2 -o plain" CLIP, GOLDEN);
+    run_only(words);
+    json_t *report = read_report("plain/report.json");
+    const json_t *seeds = entrant_of(report, "seeds");
+    const json_t *score = json_object_get(json_object_get(seeds, "measures"), "clip_score");
+    assert_true(json_is_null(json_object_get(score, "value")));
+    assert_string_equal(json_string_value(json_object_get(score, "caution")), "this model takes no prompt");
+    assert_true(json_is_false(json_object_get(seeds, "takes_prompts")));
+    const char *headline = json_string_value(json_array_get(json_object_get(report, "verdict"), 0));
+    assert_null(strstr(headline, "asked for"));
+    json_decref(report);
+    size_t size;
+    char *page = (char *)file_load(in_folder("plain/report.html"), &size);
+    /* For readers who have no such letters. */
+    assert_non_null(strstr(page, "사과</span> <span class=\"soft\">(apple)</span>"));
+    memory_free(page);
+}
+
+/* ---- unreadable pictures ---- */
+
+static void test_unreadable(void **state)
+{
+    (void)state;
+    pictures_drawn(in_folder("spoilt"), 4, 1, 32);
+    pictures_drawn(in_folder("whole"), 3, 21, 32);
+    file_save(in_folder("spoilt/001.png"), "not a picture", 13);
+    struct outcome o = run("compare --pictures spoilt whole --reference spoilt -o spoilt-out" CLIP);
+    assert_non_null(strstr(o.err, "spoilt/001.png"));
+    outcome_clear(&o);
+    json_t *report = read_report("spoilt-out/report.json");
+    assert_int_equal(number_of(entrant_of(report, "spoilt"), "n"), 3);
+    assert_int_equal(number_of(entrant_of(report, "spoilt"), "left_out"), 1);
+    assert_int_equal(number_of(entrant_of(report, "whole"), "left_out"), 0);
+    assert_int_equal(number_of(reference_of(report), "left_out"), 1);
+    const char *warning = json_string_value(json_array_get(json_object_get(report, "warnings"), 0));
+    assert_non_null(strstr(warning, "spoilt: 1 of 4 pictures cannot be read and are left out (spoilt/001.png"));
+    json_decref(report);
+    static const char *const more[] = {"spoilt/000.png", "spoilt/002.png"};
+    for (int i = 0; i < 2; i++) file_save(in_folder(more[i]), "not a picture", 13);
+    o = command_run(scratch.folder, "compare --pictures spoilt whole -o spoilt-out" CLIP, NULL);
+    assert_int_equal(o.status, 1);
+    assert_non_null(strstr(o.err, "there is only one picture in this folder that can be read"));
+    outcome_clear(&o);
+}
+
 /* ---- refusals ---- */
 
 static void test_refusals(void **state)
@@ -467,10 +588,14 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planted),           cmocka_unit_test(test_again),     cmocka_unit_test(test_figures),
-        cmocka_unit_test(test_folders_of_models), cmocka_unit_test(test_events),    cmocka_unit_test(test_interrupted),
-        cmocka_unit_test(test_escaping),          cmocka_unit_test(test_grid),      cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_requests),          cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_planted),    cmocka_unit_test(test_again),
+        cmocka_unit_test(test_figures),    cmocka_unit_test(test_folders_of_models),
+        cmocka_unit_test(test_events),     cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_escaping),   cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_captions),
+        cmocka_unit_test(test_shipped),    cmocka_unit_test(test_without_prompts),
+        cmocka_unit_test(test_unreadable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

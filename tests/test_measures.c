@@ -9,6 +9,7 @@
 #include "compare/frechet.h"
 #include "compare/kernel_distance.h"
 #include "compare/manifold.h"
+#include "compare/measures.h"
 #include "compare/modes.h"
 #include "core/base/memory.h"
 #include "tests/support/golden.h"
@@ -109,7 +110,7 @@ static void check_kernels(const struct one *c)
     double mean, deviation;
     float *want = golden_values(golden, "%s.kid", c->name), *other = golden_values(golden, "%s.cmmd", c->name);
     const struct kid_subsets how = {.subsets = SUBSETS, .subset_size = SUBSET_SIZE, .seed = SEED};
-    check_ok(kernel_distances(&kid, &cmmd, &c->a, &c->b, NULL, &err), &err);
+    check_ok(kernel_distances(&kid, &cmmd, &c->a, &c->b, 0, NULL, &err), &err);
     check_ok(kid_over_subsets(&mean, &deviation, &c->a, &c->b, &how, &err), &err);
     near_to(kid.unbiased, (double)want[0], 0, c->name, "KID");
     near_to(kid.error, (double)want[1], 0, c->name, "KID's standard error");
@@ -120,6 +121,72 @@ static void check_kernels(const struct one *c)
     near_to(cmmd.error, (double)other[2], 0, c->name, "CMMD's standard error");
     memory_free(want);
     memory_free(other);
+}
+
+/* Of directions, as torch-fidelity with kid_kernel_poly_gamma = 1, and measures_take says the same. */
+static void kid_of_directions(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct kernel_distance kid;
+    struct measures m = {0};
+    double mean, deviation;
+    struct features a = features_of("units", 'a'), b = features_of("units", 'b');
+    float *want = golden_values(golden, "%s.kid1", "units");
+    const struct kid_subsets how = {.subsets = SUBSETS, .subset_size = SUBSET_SIZE, .seed = SEED, .gamma = 1};
+    check_ok(kernel_distances(&kid, NULL, &a, &b, KID_GAMMA_OF_DIRECTIONS, NULL, &err), &err);
+    check_ok(kid_over_subsets(&mean, &deviation, &a, &b, &how, &err), &err);
+    near_to(kid.unbiased, (double)want[0], 0, "units", "KID");
+    near_to(kid.error, (double)want[1], 0, "units", "KID's standard error");
+    near_to(kid.picture_error, (double)want[2], 0, "units", "KID's standard error, of the pictures");
+    near_to(mean, (double)want[3], 0, "units", "KID over subsets");
+    near_to(deviation, (double)want[4], 0, "units", "KID's deviation over subsets");
+    check_ok(measures_take(&m, &(struct measures_input){.pictures = a, .reference = b}, &err), &err);
+    near_to(m.figure[MEASURE_KID].value, (double)want[0], 0, "units", "KID");
+    near_to(m.kid_picture_error, (double)want[2], 0, "units", "KID's standard error, of the pictures");
+    measures_clear(&m);
+    memory_free(want);
+    drop(&a);
+    drop(&b);
+}
+
+/* A reference of which some is asked for: FID and KID are of that alone, recall and coverage are shares of it. */
+static void a_part_of_the_reference(void **state)
+{
+    (void)state;
+    enum { PART = 20 };
+    struct error err = {0};
+    struct measures all = {0}, part = {0}, alone = {0};
+    struct features a = features_of("units", 'a'), b = features_of("units", 'b');
+    struct features last = {.values = b.values + (b.count - PART) * b.width, .count = PART, .width = b.width};
+    bool asked[MOST] = {false};
+    for (int64_t i = b.count - PART; i < b.count; i++) asked[i] = true;
+    check_ok(measures_take(&all, &(struct measures_input){.pictures = a, .reference = b}, &err), &err);
+    check_ok(measures_take(&part, &(struct measures_input){.pictures = a, .reference = b, .asked = asked}, &err), &err);
+    check_ok(measures_take(&alone, &(struct measures_input){.pictures = a, .reference = last}, &err), &err);
+    assert_int_equal(part.reference_count, PART);
+    static const enum measure of_part[] = {MEASURE_FID, MEASURE_KID, MEASURE_CMMD},
+                              of_all[] = {MEASURE_PRECISION, MEASURE_DENSITY};
+    for (int i = 0; i < 3; i++)
+        assert_true(part.figure[of_part[i]].value == alone.figure[of_part[i]].value &&
+                    part.figure[of_part[i]].value != all.figure[of_part[i]].value);
+    for (int i = 0; i < 2; i++) assert_true(part.figure[of_all[i]].value == all.figure[of_all[i]].value);
+    /* Both halves together reach what the whole does. */
+    struct measures rest = {0};
+    for (int64_t i = 0; i < b.count; i++) asked[i] = !asked[i];
+    check_ok(measures_take(&rest, &(struct measures_input){.pictures = a, .reference = b, .asked = asked}, &err), &err);
+    static const enum measure shares[] = {MEASURE_RECALL, MEASURE_COVERAGE};
+    for (int i = 0; i < 2; i++)
+        near_to((PART * part.figure[shares[i]].value + (double)(b.count - PART) * rest.figure[shares[i]].value) /
+                    (double)b.count,
+                all.figure[shares[i]].value, 1e-9, "units", "shares");
+    assert_true(part.figure[MEASURE_DISTINCT].value == all.figure[MEASURE_DISTINCT].value);
+    measures_clear(&all);
+    measures_clear(&part);
+    measures_clear(&alone);
+    measures_clear(&rest);
+    drop(&a);
+    drop(&b);
 }
 
 static void kid_and_cmmd_are_the_references(void **state)
@@ -148,7 +215,8 @@ static void check_manifold(const struct one *c)
     struct error err = {0};
     struct manifold got;
     float *want = golden_values(golden, "%s.manifold", c->name);
-    check_ok(manifold_compare(&got, &c->a, &c->b, MANIFOLD_K, DENSITY_K, NULL, &err), &err);
+    check_ok(manifold_compare(&got, &c->a, &c->b, &(struct manifold_options){MANIFOLD_K, DENSITY_K, NULL, NULL}, &err),
+             &err);
     near_to(got.precision, (double)want[0], 1e-9, c->name, "precision");
     near_to(got.recall, (double)want[1], 1e-9, c->name, "recall");
     near_to(got.density, (double)want[2], 1e-9, c->name, "density");
@@ -170,12 +238,12 @@ static void coverage_to_expect(void **state)
     struct manifold got;
     float values[12] = {0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 2047};
     const struct features six = {values, 6, 1, "six"}, others = {values + 6, 6, 1, "six others"};
-    check_ok(manifold_compare(&got, &six, &others, 1, 2, NULL, &err), &err);
+    check_ok(manifold_compare(&got, &six, &others, &(struct manifold_options){1, 2, NULL, NULL}, &err), &err);
     near_to(got.coverage_ideal, 1 - 5.0 * 4 / (11 * 10), 0, "six", "the coverage to expect");
     /* Four against six: all of the first k of 5 + 4 must be references. */
     struct features four = six;
     four.count = 4;
-    check_ok(manifold_compare(&got, &four, &others, 1, 2, NULL, &err), &err);
+    check_ok(manifold_compare(&got, &four, &others, &(struct manifold_options){1, 2, NULL, NULL}, &err), &err);
     near_to(got.coverage_ideal, 1 - 5.0 * 4 / (9 * 8), 0, "four", "the coverage to expect");
 }
 
@@ -457,12 +525,13 @@ static void bad_features_are_named(void **state)
     refused(frechet_distance(&fid, &a, &none, &err), &err, "photos: 0 of them; 2 to 1000000 are needed");
     refused(frechet_distance(&fid, &a, &thin, &err), &err,
             "paintings has features 4 wide and photos 3; they must come from one network");
-    refused(kernel_distances(&kid, NULL, &a, &nan, NULL, &err), &err,
+    refused(kernel_distances(&kid, NULL, &a, &nan, 0, NULL, &err), &err,
             "photos: feature 2 of number 2 is nan; all must be finite");
-    refused(kernel_distances(NULL, &kid, &one, &a, NULL, &err), &err, "photos: 1 of them; 2 to 1000000 are needed");
-    refused(manifold_compare(&manifold, &a, &a, 6, 5, NULL, &err), &err,
+    refused(kernel_distances(NULL, &kid, &one, &a, 0, NULL, &err), &err, "photos: 1 of them; 2 to 1000000 are needed");
+    refused(manifold_compare(&manifold, &a, &a, &(struct manifold_options){6, 5, NULL, NULL}, &err), &err,
             "paintings: 6 of them; 7 to 1000000 are needed");
-    refused(manifold_compare(&manifold, &a, &a, 0, 5, NULL, &err), &err, "0 neighbours; 1 to 64 are allowed");
+    refused(manifold_compare(&manifold, &a, &a, &(struct manifold_options){0, 5, NULL, NULL}, &err), &err,
+            "0 neighbours; 1 to 64 are allowed");
     refused(kid_over_subsets(&mean, &deviation, &a, &a, &(struct kid_subsets){.subsets = 1, .subset_size = 7}, &err),
             &err, "subsets of 7; 2 to 6 are allowed, the number of the smaller set");
     refused(kid_over_subsets(&mean, &deviation, &a, &a, &(struct kid_subsets){.subset_size = 2}, &err), &err,
@@ -503,7 +572,7 @@ static void two_are_enough(void **state)
     struct mean_distance spread;
     float values[4] = {0, 1, 5, 8};
     const struct features a = {values, 2, 1, NULL}, b = {values + 2, 2, 1, NULL};
-    check_ok(kernel_distances(&kid, NULL, &a, &b, NULL, &err), &err);
+    check_ok(kernel_distances(&kid, NULL, &a, &b, 0, NULL, &err), &err);
     assert_true(isfinite(kid.unbiased) && isnan(kid.error));
     check_ok(frechet_distance(&fid, &a, &b, &err), &err);
     near_to(fid.distance, 36 + 0.5 + 4.5 - 2 * 1.5, 0, "two", "FID");
@@ -516,6 +585,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fid_is_torch_fidelitys),
         cmocka_unit_test(kid_and_cmmd_are_the_references),
+        cmocka_unit_test(kid_of_directions),
+        cmocka_unit_test(a_part_of_the_reference),
         cmocka_unit_test(subsets_are_numpys),
         cmocka_unit_test(manifolds_are_the_references),
         cmocka_unit_test(coverage_to_expect),

@@ -132,15 +132,15 @@ static void pictures_are_brought_to_a_size(void **state)
     struct error err = {0};
     struct picture_set set = {0};
     struct image wide = paint(1, 40, 30, 3), tall = paint(2, 30, 41, 3), small = {0};
-    check_ok(picture_set_add(&set, &wide, 12, &err), &err);
-    check_ok(picture_set_add(&set, &tall, 12, &err), &err);
+    check_ok(picture_set_add(&set, &wide, 12, NULL, &err), &err);
+    check_ok(picture_set_add(&set, &tall, 12, NULL, &err), &err);
     check_ok(image_resize(&small, &wide, 16, 12, IMAGE_BICUBIC, &err), &err);
     for (int y = 0; y < 12; y++) assert_memory_equal(set.values + y * 12 * 3, small.pixels + (y * 16 + 2) * 3, 12 * 3);
     image_clear(&small);
     check_ok(image_resize(&small, &tall, 12, 16, IMAGE_BICUBIC, &err), &err);
     assert_memory_equal(set.values + 12 * 12 * 3, small.pixels + 2 * 12 * 3, 12 * 12 * 3);
     image_clear(&small);
-    for (int i = 0; i < 40; i++) check_ok(picture_set_add(&set, &wide, 12, &err), &err);
+    for (int i = 0; i < 40; i++) check_ok(picture_set_add(&set, &wide, 12, NULL, &err), &err);
     assert_int_equal(set.count, 42);
     assert_true(set.content[0] == set.content[41] && set.content[0] != set.content[1]);
     assert_null(set.paths[41]);
@@ -180,9 +180,89 @@ static void what_is_no_set_is_refused(void **state)
     refused(read_folder(&set, "oblong", 64, &err), STATUS_ARGUMENT, &err,
             "%s: 4000 x 1 pixels are too oblong for a square of 64", at("oblong/0.png"));
     file_save(at("broken/0.png"), "\x89PNG\r\n\x1a\nrest", 12);
-    assert_int_not_equal(read_folder(&set, "broken", 0, &err), STATUS_OK);
-    assert_non_null(strstr(err.text, at("broken/0.png")));
+    refused(read_folder(&set, "broken", 0, &err), STATUS_FORMAT, &err, "%s: none of its 1 pictures can be read",
+            at("broken"));
     assert_null(set.values);
+}
+
+/* ---- unreadable ones ---- */
+
+struct told {
+    int count;
+    char last[512];
+};
+
+static void tell(void *context, const char *sentence)
+{
+    struct told *told = context;
+    told->count++;
+    snprintf(told->last, sizeof told->last, "%s", sentence);
+}
+
+static void unreadable_pictures_are_left_out(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct picture_set set = {0};
+    struct told told = {0};
+    fill_folder("spoilt");
+    file_save(at("spoilt/0.png"), "\x89PNG\r\n\x1a\nrest", 12);
+    file_save(at("spoilt/1.png"), "no picture", 10);
+    struct picture_set_options options = {.skipped = tell, .context = &told};
+    check_ok(picture_set_read(&set, at("spoilt"), &options, &err), &err);
+    assert_int_equal(set.count, PICTURES - 2);
+    assert_int_equal(set.skipped, 2);
+    assert_int_equal(set.found, PICTURES);
+    assert_int_equal(told.count, 2);
+    assert_non_null(strstr(told.last, at("spoilt/1.png")));
+    assert_string_equal(set.paths[0], at("spoilt/2.png"));
+    picture_set_clear(&set);
+    /* The first two that can be read; then those that are named. */
+    options.enough = 2;
+    check_ok(picture_set_read(&set, at("spoilt"), &options, &err), &err);
+    assert_int_equal(set.count, 2);
+    assert_string_equal(set.paths[1], at("spoilt/3.PNG"));
+    picture_set_clear(&set);
+    const char *const names[] = {"4.png", "gone.png", "2.png"};
+    options = (struct picture_set_options){.names = names, .name_count = 3};
+    check_ok(picture_set_read(&set, at("spoilt"), &options, &err), &err);
+    assert_int_equal(set.count, 2);
+    assert_int_equal(set.skipped, 1);
+    assert_string_equal(set.paths[1], at("spoilt/2.png"));
+    picture_set_clear(&set);
+}
+
+/* ---- memory ---- */
+
+/* Room for a quarter of the pixels: the pictures are kept at half their sides, features are those of whole ones. */
+static void pixels_are_bounded(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct picture_set set = {0}, whole = {0};
+    struct image small = {0};
+    fill_folder("many");
+    const struct picture_set_options options = {.bytes = (size_t)PICTURES * 12 * 12 * 3};
+    check_ok(picture_set_read(&set, at("many"), &options, &err), &err);
+    check_ok(read_folder(&whole, "many", 0, &err), &err);
+    assert_int_equal(set.side_x, 24);
+    assert_int_equal(set.kept_x, 12);
+    assert_int_equal(set.kept_y, 12);
+    assert_int_equal(picture_set_pixels(&set).width, 12);
+    struct image first = {.width = 24, .height = 24, .channels = 3, .pixels = whole.values};
+    check_ok(image_resize(&small, &first, 12, 12, IMAGE_BICUBIC, &err), &err);
+    assert_memory_equal(set.values, small.pixels, 12 * 12 * 3);
+    image_clear(&small);
+    assert_memory_equal(set.content, whole.content, PICTURES * sizeof *set.content);
+    check_ok(picture_set_embed(&set, &(struct picture_set_embedding){.pair = pair}, &err), &err);
+    check_ok(picture_set_embed(&whole, &(struct picture_set_embedding){.pair = pair}, &err), &err);
+    assert_memory_equal(set.directions, whole.directions, PICTURES * WIDTH * sizeof(float));
+    save("many/4.png", 8, 24, 24, 3);
+    set.embedded = 0;
+    assert_int_equal(picture_set_embed(&set, &(struct picture_set_embedding){.pair = pair}, &err), STATUS_IO);
+    assert_non_null(strstr(err.text, "many/4.png: has changed"));
+    picture_set_clear(&set);
+    picture_set_clear(&whole);
 }
 
 /* ---- features ---- */
@@ -211,7 +291,7 @@ static void features_are_the_towers(void **state)
     }
     /* One more, and only that one is new. */
     struct image sixth = paint(5, 24, 24, 3);
-    check_ok(picture_set_add(&set, &sixth, 0, &err), &err);
+    check_ok(picture_set_add(&set, &sixth, 0, NULL, &err), &err);
     assert_int_equal(picture_set_features(&set).count, PICTURES);
     check_ok(picture_set_embed(&set, &(struct picture_set_embedding){.pair = pair}, &err), &err);
     assert_int_equal(picture_set_features(&set).count, PICTURES + 1);
@@ -233,14 +313,14 @@ static void features_are_the_same_in_batches(void **state)
     struct picture_set_embedding how = with_cache(at("many.safetensors"));
     for (int k = 0; k < MANY; k++) {
         struct image picture = paint(k, 24, 24, 3);
-        if (k % 9 == 1) check_ok(picture_set_add(&set, &picture, 0, &err), &err);
+        if (k % 9 == 1) check_ok(picture_set_add(&set, &picture, 0, NULL, &err), &err);
         image_clear(&picture);
     }
     check_ok(picture_set_embed(&set, &how, &err), &err);
     picture_set_clear(&set);
     for (int k = 0; k < MANY; k++) {
         struct image picture = paint(k, 24, 24, 3);
-        check_ok(picture_set_add(&set, &picture, 0, &err), &err);
+        check_ok(picture_set_add(&set, &picture, 0, NULL, &err), &err);
         image_clear(&picture);
     }
     check_ok(picture_set_embed(&set, &how, &err), &err);
@@ -377,6 +457,8 @@ int main(void)
         cmocka_unit_test(a_folder_is_read),
         cmocka_unit_test(pictures_are_brought_to_a_size),
         cmocka_unit_test(what_is_no_set_is_refused),
+        cmocka_unit_test(unreadable_pictures_are_left_out),
+        cmocka_unit_test(pixels_are_bounded),
         cmocka_unit_test(features_are_the_towers),
         cmocka_unit_test(features_are_the_same_in_batches),
         cmocka_unit_test(features_are_kept),

@@ -215,17 +215,17 @@ static enum status read_all(struct dataset *set, struct error *err)
 enum status dataset_open(struct dataset **out, const char *path, const struct dataset_options *options,
                          struct error *err)
 {
-    assert(options->channels == 1 || options->channels == 3);
+    assert(options->unread || options->channels == 1 || options->channels == 3);
     *out = NULL;
-    if (options->width < 1 || options->height < 1 || options->width > IMAGE_MAX_SIDE ||
-        options->height > IMAGE_MAX_SIDE)
+    if (!options->unread && (options->width < 1 || options->height < 1 || options->width > IMAGE_MAX_SIDE ||
+                             options->height > IMAGE_MAX_SIDE))
         return fail(err, STATUS_ARGUMENT, "pictures of %d x %d pixels are not allowed; 1 to %d a side are",
                     options->width, options->height, IMAGE_MAX_SIDE);
     struct dataset *set = memory_alloc(sizeof *set);
     if (!set) return fail_no_memory(err, "a data set", sizeof *set);
     set->options = *options;
     enum status status = dataset_index(set, path, err);
-    if (status == STATUS_OK) status = read_all(set, err);
+    if (status == STATUS_OK && !options->unread) status = read_all(set, err);
     if (status == STATUS_OK)
         *out = set;
     else

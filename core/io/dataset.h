@@ -40,6 +40,7 @@ struct dataset_options {
     int channels;       /* 3, or 1: grey */
     size_t cache_bytes; /* for pictures; what is beyond is read again and again. 0: DATASET_CACHE_BYTES */
     int threads;        /* for reading all pictures, as pool_create's */
+    bool unread;        /* names and captions are wanted alone: no picture is looked at, and none can be fetched */
     /* Sentences about what is left out, and why. NULL: nobody is told. */
     void (*skipped)(void *context, const char *sentence);
     /* How many pictures have been read. False: stop, with STATUS_CANCELLED. NULL: nobody is asked. */

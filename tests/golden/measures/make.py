@@ -74,21 +74,25 @@ def left_out(n):
         yield np.arange(n) != i
 
 
-def mmd_error(xx, xy, yy):
-    """Jackknife, literally: the estimate of every set with one picture less."""
+def mmd_variances(xx, xy, yy):
+    """Jackknife, literally: the estimate of every set with one picture less. Of the pictures, of the reference."""
     n, m = len(xx), len(yy)
     x = np.array([mmd(xx[k][:, k], xy[k], yy) for k in left_out(n)])
     y = np.array([mmd(xx, xy[:, k], yy[k][:, k]) for k in left_out(m)])
-    return np.sqrt((n - 1) * x.var() + (m - 1) * y.var())
+    return (n - 1) * x.var(), (m - 1) * y.var()
 
 
-def kid(a, b):
+def mmd_error(xx, xy, yy):
+    return np.sqrt(sum(mmd_variances(xx, xy, yy)))
+
+
+def kid(a, b, **other):
     a, b = a.astype(np.float64), b.astype(np.float64)
-    xx, xy, yy = (kernel_poly(u, v, **KERNEL) for u, v in ((a, a), (a, b), (b, b)))
+    xx, xy, yy = (kernel_poly(u, v, **{**KERNEL, **other}) for u, v in ((a, a), (a, b), (b, b)))
     value = mmd(xx, xy, yy)
     if len(a) == len(b):
         assert abs(value - mmd2(xx, xy, yy)) < 1e-12 * max(1, abs(value))
-    return value, mmd_error(xx, xy, yy)
+    return value, mmd_error(xx, xy, yy), np.sqrt(mmd_variances(xx, xy, yy)[0])
 
 
 def cmmd(a, b):
@@ -98,10 +102,10 @@ def cmmd(a, b):
     return 1000 * (xx.mean() + yy.mean() - 2 * xy.mean()), 1000 * mmd(xx, xy, yy), 1000 * mmd_error(xx, xy, yy)
 
 
-def kid_subsets(a, b):
+def kid_subsets(a, b, **other):
     got = kid_features_to_metric(torch.from_numpy(a.astype(np.float64)), torch.from_numpy(b.astype(np.float64)),
                                  kid_subsets=SUBSETS, kid_subset_size=SUBSET_SIZE, rng_seed=SEED, verbose=False,
-                                 kid_kernel="poly", **KERNEL)
+                                 kid_kernel="poly", **{**KERNEL, **other})
     return got["kernel_inception_distance_mean"], got["kernel_inception_distance_std"]
 
 
@@ -200,7 +204,10 @@ def main():
         distance = fid(a, b)
         print(name, "fid", distance, fid_sqrtm(a, b))
         out[name + ".fid"] = np.array([distance])
-        out[name + ".kid"] = np.array([*kid(a, b), *kid_subsets(a, b)])
+        out[name + ".kid"] = np.array([*kid(a, b)[:2], *kid_subsets(a, b)])
+        if name == "units":
+            out[name + ".kid1"] = np.array([*kid(a, b, kid_kernel_poly_gamma=1.0),
+                                            *kid_subsets(a, b, kid_kernel_poly_gamma=1.0)])
         out[name + ".cmmd"] = np.array(cmmd(a, b))
         out[name + ".manifold"] = np.array(manifold(a, b))
         out[name + ".diversity"] = np.array(diversity(a, np.arange(len(a)) % 4))
