@@ -436,8 +436,8 @@ static void test_without_prompts(void **state)
 {
     (void)state;
     char words[512];
-    snprintf(words, sizeof words,
-             "compare 사과 --a a.safetensors --b %s/gan/seeds.safetensors -n 3 -o plain" CLIP, GOLDEN);
+    snprintf(words, sizeof words, "compare 사과 --a a.safetensors --b %s/gan/seeds.safetensors -n 3 -o plain" CLIP,
+             GOLDEN);
     run_only(words);
     json_t *report = read_report("plain/report.json");
     const json_t *seeds = entrant_of(report, "seeds");
