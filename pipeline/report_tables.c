@@ -84,6 +84,13 @@ static const struct figure *figure_of(const struct comparison *c, int entrant, e
     return &c->entrants[entrant].measures.figure[measure];
 }
 
+/* The verdict's own: of KID, the reference is the same for all. */
+static double error_of(const struct comparison *c, int entrant, enum measure measure)
+{
+    return measure == MEASURE_KID ? c->entrants[entrant].measures.kid_picture_error
+                                  : figure_of(c, entrant, measure)->error;
+}
+
 /* Which of them is better than every other by more than two standard errors; -1: none is, or no errors are known. */
 static int clear_best(const struct comparison *c, enum measure measure)
 {
@@ -96,8 +103,8 @@ static int clear_best(const struct comparison *c, enum measure measure)
         for (int k = 0; k < c->count && best; k++) {
             const struct figure *other = figure_of(c, k, measure);
             if (k == i) continue;
-            best =
-                other->known && sign * (mine->value - other->value) > CLEAR_ERRORS * hypot(mine->error, other->error);
+            best = other->known && sign * (mine->value - other->value) >
+                                       CLEAR_ERRORS * hypot(error_of(c, i, measure), error_of(c, k, measure));
         }
         if (best) return i;
     }
