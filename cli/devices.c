@@ -89,8 +89,11 @@ static int check_device(const struct options *options)
     struct limn_error error = {0};
     struct report report = {.options = options};
     const struct limn_watch watch = {.cancelled = stop};
-    const struct limn_device_check_options check = {
-        .device = options_device(options), .result = on_result, .context = &report, .watch = &watch};
+    const struct limn_device_check_options check = {.device = options_device(options),
+                                                    .compute = options_text(options, OPTION_COMPUTE),
+                                                    .result = on_result,
+                                                    .context = &report,
+                                                    .watch = &watch};
     if (options->given[OPTION_JSON]) report.ops = json_array();
     const enum limn_status status = limn_device_check(&check, &error);
     if (report.ops)
@@ -106,6 +109,8 @@ int command_devices(const struct options *options)
     struct limn_devices devices = {0};
     if (options->given[OPTION_CHECK]) return check_device(options);
     if (options->given[OPTION_DEVICE]) return usage_error("limn devices lists all of them; --device goes with --check");
+    if (options->given[OPTION_COMPUTE])
+        return usage_error("limn devices lists what there is; --compute goes with --check");
     if (limn_devices_read(&devices, &error) != LIMN_OK) return report_failure(options, &error);
     if (options->given[OPTION_JSON])
         write_json(&devices);

@@ -175,7 +175,7 @@ enum {
       "cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists them (default: $LIMN_DEVICE, else the best real " \
       "GPU, else the CPU)")                                                                                            \
     X(COMPUTE, "compute", 0, KIND_NAME, "NAME", 0, 0, limn_compute_name,                                               \
-      FOR_PAINTING | FOR_BENCH | FOR_TRAIN | FOR_LATENT | FOR_COMPARE,                                                 \
+      FOR_PAINTING | FOR_BENCH | FOR_TRAIN | FOR_LATENT | FOR_COMPARE | FOR_DEVICES,                                   \
       "how exactly: f32 throughout; bf16: the CPU's products round their operands, faster where the processor can; "   \
       "f16: a Vulkan device stores values so, in half the memory; sums are always f32 (default: f32); one of:")        \
     X(CHECK, "check", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_DEVICES,                                                     \

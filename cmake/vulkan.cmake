@@ -2,7 +2,8 @@
 # The Vulkan backend. It needs Vulkan's headers (1.3) and glslc when it is built, and nothing at link time; without them
 # limn has the CPU alone, and LIMN_VULKAN is not set. Every shaders/NAME.comp becomes an entry of the table in
 # core/vulkan/shaders.h, and so does every shaders/spirv/NAME.inc: code that the glslc of the systems limn is built on
-# cannot make, committed as the list of words that `glslc -mfmt=num` writes.
+# cannot make, committed as the list of words that `glslc -mfmt=num` writes. With a newer one, -DLIMN_NEW_GLSLC=path, the
+# target spirv makes them anew, and the test spirv compares (spirv.cmake).
 find_program(GLSLC glslc)
 find_path(VULKAN_HEADERS vulkan/vulkan_core.h)
 include(CheckSymbolExists)
@@ -51,7 +52,7 @@ file(GLOB committed CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/shaders/spirv/*.inc)
 foreach(words ${committed})
   get_filename_component(name ${words} NAME_WE)
   string(APPEND arrays "static const uint32_t words_of_${name}[] = {\n#include \"${words}\"\n};\n")
-  string(APPEND entries "    {\"${name}\", false, words_of_${name}, sizeof words_of_${name}},\n")
+  string(APPEND entries "    {\"${name}\", true, words_of_${name}, sizeof words_of_${name}},\n")
 endforeach()
 file(CONFIGURE OUTPUT ${shader_folder}/shaders.c @ONLY CONTENT "#include \"core/vulkan/shaders.h\"
 
@@ -60,5 +61,10 @@ const struct vk_shader vk_shaders[] = {
 @entries@};
 const int vk_shader_count = sizeof vk_shaders / sizeof *vk_shaders;
 ")
-set_source_files_properties(${shader_folder}/shaders.c PROPERTIES OBJECT_DEPENDS "${compiled}")
+set_source_files_properties(${shader_folder}/shaders.c PROPERTIES OBJECT_DEPENDS "${compiled};${committed}")
 target_sources(limn_vulkan PRIVATE ${shader_folder}/shaders.c)
+
+set(LIMN_NEW_GLSLC ${GLSLC} CACHE FILEPATH "a glslc that knows GL_KHR_cooperative_matrix")
+set(spirv ${CMAKE_COMMAND} -DGLSLC=${LIMN_NEW_GLSLC} -DSHADERS=${CMAKE_SOURCE_DIR}/shaders)
+add_custom_target(spirv COMMAND ${spirv} -DWRITE=ON -P ${CMAKE_SOURCE_DIR}/cmake/spirv.cmake VERBATIM)
+add_test(NAME spirv COMMAND ${spirv} -P ${CMAKE_SOURCE_DIR}/cmake/spirv.cmake)

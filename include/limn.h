@@ -494,7 +494,8 @@ struct limn_device_result {
 };
 
 struct limn_device_check_options {
-    const char *device;                                                     /* as in limn_model_options */
+    const char *device;                                                     /* as in limn_model_options, */
+    const char *compute;                                                    /* like this */
     void (*result)(void *context, const struct limn_device_result *result); /* once for each operation; may be NULL */
     void *context;
     const struct limn_watch *watch;

@@ -320,13 +320,19 @@ static void clear(struct trial *t)
     graph_clear(&t->graph);
 }
 
-/* Values may be off by what halves are, measured by the largest: kernels may take products of halves. */
-static bool near_enough(const float *got, const float *want, int64_t count, char *fault, size_t fault_bytes)
+/* How much values may be off, measured by the largest: by what the operands of products are rounded to. */
+static float allowed(const char *compute)
+{
+    if (!compute || strcmp(compute, "f32") == 0) return 1e-4f;
+    return strcmp(compute, "f16") == 0 ? 2e-3f : 16e-3f;
+}
+
+static bool near_enough(const float *got, const float *want, int64_t count, float off, char *fault, size_t fault_bytes)
 {
     float most = 1e-3f;
     for (int64_t i = 0; i < count; i++) most = fmaxf(most, fabsf(want[i]));
     for (int64_t i = 0; i < count; i++) {
-        if (fabsf(got[i] - want[i]) <= 2e-3f * most) continue;
+        if (fabsf(got[i] - want[i]) <= off * most) continue;
         snprintf(fault, fault_bytes, "value %lld of %lld is %g and should be %g", (long long)i, (long long)count,
                  (double)got[i], (double)want[i]);
         return false;
@@ -334,7 +340,7 @@ static bool near_enough(const float *got, const float *want, int64_t count, char
     return true;
 }
 
-static enum status compare(struct trial *trials, char *fault, size_t fault_bytes, struct error *err)
+static enum status compare(struct trial *trials, float off, char *fault, size_t fault_bytes, struct error *err)
 {
     const struct graph *g = &trials[0].graph;
     enum status status = STATUS_OK;
@@ -344,15 +350,15 @@ static enum status compare(struct trial *trials, char *fault, size_t fault_bytes
         if (!got) return fail_no_memory(err, "results", (size_t)count * 2 * sizeof *got);
         status = exec_read(trials[0].exec, g->outputs[i]->name, got, err);
         if (status == STATUS_OK) status = exec_read(trials[1].exec, g->outputs[i]->name, got + count, err);
-        if (status == STATUS_OK) near_enough(got, got + count, count, fault, fault_bytes);
+        if (status == STATUS_OK) near_enough(got, got + count, count, off, fault, fault_bytes);
         memory_free(got);
     }
     return status;
 }
 
 /* One case. What the device itself says is a fault too, but one that is lost ends the check. */
-static enum status run_case(struct backend *const backends[2], int check, const struct size *size, char *fault,
-                            size_t fault_bytes, struct error *err)
+static enum status run_case(struct backend *const backends[2], int check, const struct size *size, float off,
+                            char *fault, size_t fault_bytes, struct error *err)
 {
     struct trial trials[2] = {{.backend = backends[0]}, {.backend = backends[1]}};
     struct error why = {0};
@@ -362,7 +368,7 @@ static enum status run_case(struct backend *const backends[2], int check, const 
         checks[check].build(&trials[i].graph, size);
         status = load(&trials[i], size->dtype, &why);
     }
-    if (status == STATUS_OK) status = compare(trials, fault, fault_bytes, &why);
+    if (status == STATUS_OK) status = compare(trials, off, fault, fault_bytes, &why);
     clear(&trials[0]);
     clear(&trials[1]);
     if (status == STATUS_OK) return STATUS_OK;
@@ -381,7 +387,8 @@ static enum status check_all(struct backend *const backends[2], const struct lim
         for (int i = 0; i < SIZES && status == STATUS_OK; i++) {
             const struct size *s = &sizes[i];
             status = watch_check(options->watch, err);
-            if (status == STATUS_OK) status = run_case(backends, c, s, text, sizeof text, err);
+            if (status == STATUS_OK)
+                status = run_case(backends, c, s, allowed(options->compute), text, sizeof text, err);
             result.cases++;
             if (!text[0]) continue;
             if (result.wrong++ == 0)
@@ -403,7 +410,7 @@ enum limn_status limn_device_check(const struct limn_device_check_options *optio
     struct error err = {0};
     struct backend *backends[2] = {NULL, NULL};
     const struct backend_options plain = {.threads = 1, .reference_only = true};
-    const struct device_request request = {.no_fallback = true, .watch = options->watch};
+    const struct device_request request = {.compute = options->compute, .no_fallback = true, .watch = options->watch};
     err.status = device_open(&backends[0], options->device, &request, &err);
     if (err.status == STATUS_OK) err.status = backend_open(&backends[1], "cpu", &plain, &err);
     if (err.status == STATUS_OK) err.status = check_all(backends, options, &err);

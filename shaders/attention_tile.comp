@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 // Attention in one pass over the keys for GPUs: a workgroup is QUERIES queries of one head, and takes a block of KEYS
 // keys at a time through shared memory. An invocation makes the scores of 4 queries and KEYS_EACH keys; then it adds
-// the values, weighted, to the outputs of the same queries, in every ACROSS of four. The running maximum, sum and outputs
-// are rescaled when the maximum grows (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
+// the values, weighted, to the outputs of the same queries, in every ACROSS of four. The running maximum, sum and
+// outputs are rescaled when the maximum grows (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
 // arXiv 2205.14135). It needs no subgroup.
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require

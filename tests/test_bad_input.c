@@ -105,6 +105,7 @@ static const struct {
     {"generate x --prediction w", 2, "--prediction w: must be one of eps, v, x0"},
     {"generate x --weights q5_1", 2, "--weights q5_1: must be one of f32, f16, bf16, q8_0, q4_0"},
     {"generate apple M --sampler ddim --schedule karras", 2, "ddim"},
+    {"devices --compute f16", 2, "limn devices lists what there is; --compute goes with --check"},
     {"generate x --compute f8", 2, "--compute f8: must be one of f32, bf16, f16"},
     {"generate apple M --sampler euler --eta 1", 2, "eta"},
     /* where to write */

@@ -242,12 +242,14 @@ static enum status create_device(struct vk_device *d, struct error *err)
                                            .queueFamilyIndex = d->family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
-    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                                     .pNext = &want16,
-                                     .queueCreateInfoCount = 1,
-                                     .pQueueCreateInfos = &queue,
-                                     .pEnabledFeatures = &want};
+    struct vk_wanted wanted;
+    VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                               .pNext = &want16,
+                               .queueCreateInfoCount = 1,
+                               .pQueueCreateInfos = &queue,
+                               .pEnabledFeatures = &want};
     VkDevice handle = NULL;
+    vk_extensions_want(&d->caps, &wanted, &info);
     enum status status = vk_check(d, d->f->CreateDevice(d->physical, &info, NULL, &handle), "opening it", err);
     if (status != STATUS_OK) return status;
     status = vk_loader_device(&d->loader, handle, err);

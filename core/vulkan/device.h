@@ -18,16 +18,22 @@
 
 enum vk_class { VK_CLASS_DISCRETE, VK_CLASS_INTEGRATED, VK_CLASS_VIRTUAL, VK_CLASS_OTHER, VK_CLASS_CPU };
 
+/* The size of fragments that a subgroup multiplies at once, halves times halves with sums in f32; m is 0 for none. */
+struct vk_fragment {
+    uint32_t m, n, k;
+};
+
 /* What decides which kernels run, and how. Filled once, when the device is opened; tests make their own. */
 struct vk_caps {
     enum vk_class class;
-    uint32_t subgroup;         /* lanes that run together */
-    bool shuffle;              /* subgroup shuffles in compute shaders */
-    bool arithmetic;           /* subgroup sums and maxima there */
-    bool subgroup_control;     /* a kernel may ask for whole subgroups of `subgroup` lanes */
-    bool int64;                /* integers of 64 bits in shaders */
-    bool half_storage;         /* buffers of halves */
-    uint32_t cores;            /* processors that run workgroups; a guess, unless the driver says it */
+    uint32_t subgroup;     /* lanes that run together */
+    bool shuffle;          /* subgroup shuffles in compute shaders */
+    bool arithmetic;       /* subgroup sums and maxima there */
+    bool subgroup_control; /* a kernel may ask for whole subgroups of `subgroup` lanes */
+    bool int64;            /* integers of 64 bits in shaders */
+    bool half_storage;     /* buffers of halves */
+    uint32_t cores;        /* processors that run workgroups; a guess, unless the driver says it */
+    struct vk_fragment fragment;
     uint32_t invocations;      /* most in a workgroup */
     uint32_t shared_bytes;     /* of a workgroup's shared memory */
     uint32_t groups[3];        /* most workgroups of a dispatch */

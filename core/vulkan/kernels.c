@@ -84,6 +84,7 @@ static bool halves_fit(const struct vk_family *family, const struct node *node)
     switch (family->halves) {
     case VK_NO_HALVES: return !halves;
     case VK_HALF_SHADERS: return !halves || suits_half_shaders(node);
+    case VK_HALF_SHADERS_ONLY: return halves && suits_half_shaders(node);
     case VK_HALVES_ONLY: return halves;
     }
     return false;
@@ -97,7 +98,7 @@ static bool try_kernel(const struct vk_family *family, const struct vk_kernel *k
     memset(job, 0, sizeof *job);
     kernel->build(caps, node, job);
     for (int i = 0; i < job->count; i++) {
-        if (family->halves == VK_HALF_SHADERS) job->dispatches[i].half = has_halves(node);
+        if (family->halves != VK_HALVES_ONLY) job->dispatches[i].half = has_halves(node);
         if (!dispatch_fits(&job->dispatches[i], caps, node, reason, reason_bytes)) return false;
     }
     return job->count > 0;

@@ -54,17 +54,18 @@ struct vk_job {
 #define VK_ANY_OP OP_COUNT
 
 struct vk_kernel {
-    const char *name; /* for profiles and tests */
-    enum op op;       /* or VK_ANY_OP */
+    const char *name;                                                  /* for profiles and tests */
+    enum op op;                                                        /* or VK_ANY_OP */
     bool (*fits)(const struct vk_caps *caps, const struct node *node); /* NULL: every node of this op */
     void (*build)(const struct vk_caps *caps, const struct node *node, struct vk_job *job);
 };
 
 /* What a family makes of values that lie as F16 (struct backend, `half`). */
 enum vk_halves {
-    VK_NO_HALVES,    /* nothing: its shaders read F32 */
-    VK_HALF_SHADERS, /* its shaders include values.glsl, and so are compiled for either */
-    VK_HALVES_ONLY,  /* it stands for nodes with such values alone, and deals with them itself */
+    VK_NO_HALVES,         /* nothing: its shaders read F32 */
+    VK_HALF_SHADERS,      /* its shaders include values.glsl, and so are compiled for either */
+    VK_HALF_SHADERS_ONLY, /* the same, and there is no other form */
+    VK_HALVES_ONLY,       /* it stands for nodes with such values alone, and deals with them itself */
 };
 
 struct vk_family {
@@ -78,6 +79,7 @@ struct vk_family {
 
 /* X(name): vk_family_NAME of kernels_NAME.c; the faster ones first. */
 #define VK_FAMILY_MAP(X)                                                                                               \
+    X(matrix)                                                                                                          \
     X(subgroup)                                                                                                        \
     X(tile)                                                                                                            \
     X(split)                                                                                                           \

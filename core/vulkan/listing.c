@@ -72,7 +72,8 @@ static enum status list_kernels(const struct vk_device *d, struct backend_device
         const size_t used = strlen(out->kernels);
         if (vk_family_at(i)->gpu && d->caps.class == VK_CLASS_CPU) continue;
         if (can_run(d, vk_family_at(i), &g, job))
-            snprintf(out->kernels + used, sizeof out->kernels - used, "%s%s", used ? ", " : "", vk_family_at(i)->name);
+            snprintf(out->kernels + used, sizeof out->kernels - used, "%s%s%s", used ? ", " : "", vk_family_at(i)->name,
+                     vk_family_at(i)->halves ? " (--compute f16)" : "");
     }
     graph_clear(&g);
     return status;
