@@ -63,5 +63,8 @@ static const struct vk_kernel kernels[] = {
     {"conv2d_transpose", OP_CONV2D_TRANSPOSE, fits, build},
 };
 
-const struct vk_family vk_family_matrix = {
-    .name = "matrix", .kernels = kernels, .count = sizeof kernels / sizeof *kernels, .halves = VK_HALF_SHADERS_ONLY};
+const struct vk_family vk_family_matrix = {.name = "matrix",
+                                           .kernels = kernels,
+                                           .count = sizeof kernels / sizeof *kernels,
+                                           .halves = VK_HALF_SHADERS_ONLY,
+                                           .gpu = true};
