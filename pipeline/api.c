@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "pipeline/api.h"
 
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "diffusion/sampler.h"
 
@@ -9,7 +9,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define X(name, text) static_assert((int)LIMN_##name == (int)STATUS_##name, "limn.h mirrors core/base/status.h");
 STATUS_MAP(X)
@@ -37,9 +36,7 @@ enum limn_status api_result(struct limn_error *error, const struct error *err)
 
 double api_clock(void)
 {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    return clock_seconds();
 }
 
 /* ---- watching ---- */
