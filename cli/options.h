@@ -170,6 +170,16 @@ enum {
       "the same seed gives the same weights (default: 0)")                                                             \
     X(ACTIVATION, "activation", 0, KIND_NAME, "NAME", 0, 0, limn_activation_name, FOR_SCORE,                           \
       "of a CLIP model whose file does not say and which is not OpenAI's; one of:")                                    \
+    X(ROUNDS, "rounds", 0, KIND_WHOLE, "N", 1, 1000, NULL, FOR_BENCH,                                                  \
+      "runs that are measured; the fastest counts (default: by the case)")                                             \
+    X(BENCH_STEPS, "steps", 0, KIND_WHOLE, "N", 1, LIMN_MAX_STEPS, NULL, FOR_BENCH,                                    \
+      "denoising steps of pack-picture (default: the pack's own)")                                                     \
+    X(BENCH_BATCH, "batch", 0, KIND_WHOLE, "N", 1, 65536, NULL, FOR_BENCH,                                             \
+      "pictures of train-unet-pack (default: 32)")                                                                     \
+    X(EVERY_STEP, "every-step", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_BENCH,                                             \
+      "show each step of the fastest run too, in their order")                                                         \
+    X(TRACE, "trace", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_BENCH,                                                     \
+      "write the steps and their times as JSON that chrome://tracing and Perfetto show")                               \
     X(DEVICE, "device", 0, KIND_TEXT, "DEVICE", 0, 0, NULL,                                                            \
       FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_TRAIN | FOR_LATENT | FOR_COMPARE | FOR_DEVICES,                       \
       "cpu, vulkan, vulkan:NUMBER or vulkan:NAME; limn devices lists them (default: $LIMN_DEVICE, else the best real " \

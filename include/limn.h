@@ -506,30 +506,65 @@ enum limn_status limn_device_check(const struct limn_device_check_options *optio
 
 /* ---- how fast it is ---- */
 
+/* One step of a run that was timed: an operation with all that was fused into it. */
+struct limn_bench_step {
+    const char *op;        /* "conv2d" */
+    const char *kernel;    /* what the device ran: "conv2d_subgroup" */
+    const char *shape;     /* of its result: "[2, 32, 32, 64]" */
+    const char *weight;    /* of a layer; NULL: it has none */
+    double begin, seconds; /* begin: since the run began */
+    double gflop, gbytes;  /* as in limn_bench_result */
+};
+
+/* A file of what was timed, in Chrome's trace format: chrome://tracing and Perfetto show it. It comes into place whole
+ * when it is closed with keep, and not at all otherwise. */
+struct limn_trace;
+enum limn_status limn_trace_open(struct limn_trace **trace, const char *path, struct limn_error *error);
+enum limn_status limn_trace_close(struct limn_trace *trace, int keep, struct limn_error *error);
+
 struct limn_bench_options {
-    const char *model;   /* for "pack-picture"; NULL: the pack that comes with limn */
+    const char *model;   /* of the cases that need one; NULL: the pack that comes with limn */
     const char *weights; /* as in limn_model_options, like the next three; made-up weights are f16 */
     const char *device;
     const char *compute;
     int threads;
+    int rounds;               /* how often it runs, and then is timed step by step; 0: as often as the case is worth */
+    int steps;                /* of a picture; 0: the model's own number */
+    int batch;                /* pictures of a training step; 0: 32 */
+    struct limn_trace *trace; /* gets the steps; may be NULL */
+    void (*step)(void *context, const struct limn_bench_step *step); /* is told them in their order; may be NULL */
+    void *context;
     const struct limn_watch *watch;
+};
+
+/* What the device does at best, measured before the runs and after them; the better counts. Products of large matrices
+ * in GFLOP/s, by the second one's stored type; on the CPU, f32 is that of the BLAS that limn uses. Copies from memory
+ * to memory in GB/s, each byte counted as it is read and as it is written. */
+struct limn_bench_rates {
+    double f32, f16, bf16, q8_0, q4_0, copy;
 };
 
 struct limn_bench_op {
     const char *name; /* "conv2d" */
     int count;        /* how often it runs */
-    double gflop, seconds;
+    double gflop, gbytes, seconds;
+    double product_share,
+        copy_share; /* of the time, what its products and its bytes would take at the device's rates */
 };
 
-enum { LIMN_BENCH_OPS = 64 };
+enum { LIMN_BENCH_OPS = 64, LIMN_BENCH_DEVICE_BYTES = 256 };
 
 struct limn_bench_result {
-    double gflop;   /* of one run: 2 for each multiplication and addition in its matrix products and convolutions */
-    double seconds; /* of the fastest of the runs */
-    double sgemm_gflops; /* the machine's rate of f32 matrix products by the BLAS that limn uses, in GFLOP/s: the better
-                          * of two measurements, before the runs and after them */
+    char device[LIMN_BENCH_DEVICE_BYTES];
+    double gflop;         /* of one run: 2 for each multiplication and addition in its products and convolutions */
+    double gbytes;        /* operands and results of its steps, as they lie in memory */
+    double seconds;       /* of the fastest run */
+    double timed_seconds; /* of the fastest whose steps were timed, so that each waited for the one before */
+    struct limn_bench_rates rates;
+    double sgemm_gflops; /* rates.f32 */
     double ratio;        /* seconds / (gflop / sgemm_gflops) */
-    struct limn_bench_op ops[LIMN_BENCH_OPS]; /* of that run, the longest first; until a NULL name */
+    double product_share, copy_share;
+    struct limn_bench_op ops[LIMN_BENCH_OPS]; /* of the timed run, the longest first; until a NULL name */
 };
 
 /* One case by name. Weights are made up in memory where the case needs Stable Diffusion's size. */

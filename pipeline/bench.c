@@ -4,57 +4,13 @@
  * with made-up weights, which lie in memory once: all tensors borrow the same bytes, since time does not depend on
  * values.
  */
+#include "pipeline/bench.h"
 #include "core/io/checkpoint_build.h"
-#include "core/tensor/exec.h"
-#include "core/tensor/flops.h"
 #include "pipeline/api.h"
 #include "pipeline/devices.h"
 #include "pipeline/model.h"
 
-#include <assert.h>
-#include <stdlib.h>
 #include <string.h>
-
-static_assert((int)OP_COUNT < (int)LIMN_BENCH_OPS, "the list of a result has room for every operation");
-
-/* ---- measuring ---- */
-
-/* One run: what each operation took. */
-struct run {
-    struct limn_bench_op ops[OP_COUNT];
-    double last; /* time at which the step before ended */
-};
-
-static void on_step(void *context, const struct node *node)
-{
-    struct run *run = context;
-    const double now = api_clock();
-    if (node) {
-        struct limn_bench_op *op = &run->ops[node->op];
-        op->name = op_name(node->op);
-        op->count++;
-        op->gflop += flops_of_node(node) * 1e-9;
-        op->seconds += now - run->last;
-    }
-    run->last = now;
-}
-
-static int by_seconds(const void *a, const void *b)
-{
-    const double x = ((const struct limn_bench_op *)a)->seconds, y = ((const struct limn_bench_op *)b)->seconds;
-    return (x < y) - (x > y);
-}
-
-/* Keeps the run if it is the fastest so far. */
-static void keep_best(struct limn_bench_result *result, struct run *run, double seconds)
-{
-    if (result->seconds > 0 && seconds >= result->seconds) return;
-    *result = (struct limn_bench_result){.seconds = seconds};
-    for (int i = 0; i < OP_COUNT; i++) result->gflop += run->ops[i].gflop;
-    qsort(run->ops, OP_COUNT, sizeof *run->ops, by_seconds);
-    for (int i = 0, used = 0; i < OP_COUNT; i++)
-        if (run->ops[i].count > 0) result->ops[used++] = run->ops[i];
-}
 
 /* ---- networks of full size ---- */
 
@@ -170,41 +126,15 @@ static enum status make_checkpoint(struct checkpoint **out, const struct graph *
 
 /* ---- cases ---- */
 
-static enum status write_zeros(struct exec *exec, const struct graph *g, struct error *err)
+static enum status run_exec(void *context, struct error *err)
 {
-    enum status status = STATUS_OK;
-    for (int i = 0; i < g->count && status == STATUS_OK; i++) {
-        const struct node *node = g->nodes[i];
-        if (node->op != OP_INPUT) continue;
-        const size_t bytes = dtype_bytes(node->dtype, (size_t)shape_count(node->shape));
-        void *zeros = memory_alloc(bytes);
-        status = zeros ? exec_write(exec, node->name, zeros, err) : fail_no_memory(err, "an input", bytes);
-        memory_free(zeros);
-    }
-    return status;
+    return exec_run(context, err);
 }
 
-static enum status measure_runs(struct limn_bench_result *result, struct exec *exec, struct backend *backend,
-                                int rounds, const struct limn_watch *watch, struct error *err)
+static enum status bench_network(const struct bench *bench, void (*build)(struct graph *g), int rounds,
+                                 struct error *err)
 {
-    enum status status = STATUS_OK;
-    for (int i = 0; i <= rounds && status == STATUS_OK; i++) {
-        struct run run = {0};
-        const struct backend_probe probe = {.step = on_step, .context = &run};
-        status = watch_check(watch, err);
-        backend->probe = &probe;
-        const double start = api_clock();
-        if (status == STATUS_OK) status = exec_run(exec, err);
-        const double seconds = api_clock() - start;
-        backend->probe = NULL;
-        if (status == STATUS_OK && i > 0) keep_best(result, &run, seconds); /* The first warms up. */
-    }
-    return status;
-}
-
-static enum status bench_network(struct limn_bench_result *result, void (*build)(struct graph *g), int rounds,
-                                 const struct limn_bench_options *options, struct error *err)
-{
+    const struct limn_bench_options *options = bench->options;
     const struct device_request device = {
         .threads = options->threads, .compute = options->compute, .no_fallback = true, .watch = options->watch};
     struct backend *backend = NULL;
@@ -224,8 +154,9 @@ static enum status bench_network(struct limn_bench_result *result, void (*build)
     if (status == STATUS_OK) status = params_load(params, &g, checkpoint, err);
     checkpoint_close(checkpoint);
     if (status == STATUS_OK) status = exec_create(&exec, &g, backend, 0, err);
-    if (status == STATUS_OK) status = write_zeros(exec, &g, err);
-    if (status == STATUS_OK) status = measure_runs(result, exec, backend, rounds, options->watch, err);
+    if (status == STATUS_OK) status = bench_write_inputs(exec, &g, err);
+    const struct bench_work work = {.backend = backend, .run = run_exec, .context = exec, .rounds = rounds};
+    if (status == STATUS_OK) status = bench_measure(bench, &work, err);
     exec_destroy(exec);
     params_destroy(params);
     if (backend) backend->f->close(backend);
@@ -233,61 +164,60 @@ static enum status bench_network(struct limn_bench_result *result, void (*build)
     return status;
 }
 
-static enum status bench_unet(struct limn_bench_result *result, const struct limn_bench_options *options,
-                              struct error *err)
+static enum status bench_unet(const struct bench *bench, struct error *err)
 {
-    return bench_network(result, build_unet, 2, options, err);
+    return bench_network(bench, build_unet, 2, err);
 }
 
-static enum status bench_vae(struct limn_bench_result *result, const struct limn_bench_options *options,
-                             struct error *err)
+static enum status bench_vae(const struct bench *bench, struct error *err)
 {
-    return bench_network(result, build_vae, 2, options, err);
+    return bench_network(bench, build_vae, 2, err);
 }
 
-static enum status bench_text(struct limn_bench_result *result, const struct limn_bench_options *options,
-                              struct error *err)
+static enum status bench_text(const struct bench *bench, struct error *err)
 {
-    return bench_network(result, build_text, 10, options, err);
+    return bench_network(bench, build_text, 10, err);
+}
+
+struct painting {
+    struct limn_model *model;
+    struct limn_request request;
+};
+
+static enum status paint_picture(void *context, struct error *err)
+{
+    struct painting *painting = context;
+    struct limn_picture picture = {0};
+    struct limn_error why = {0};
+    const enum limn_status status = limn_paint(painting->model, &painting->request, &picture, &why);
+    limn_picture_clear(&picture);
+    return status == LIMN_OK ? STATUS_OK : fail(err, (enum status)status, "%s", why.text);
 }
 
 /* A picture as `limn generate` paints it with the model's defaults, without the time to open the model. */
-static enum status bench_picture(struct limn_bench_result *result, const struct limn_bench_options *options,
-                                 struct error *err)
+static enum status bench_picture(const struct bench *bench, struct error *err)
 {
-    const struct limn_model_options model_options = {
-        .path = options->model,
-        .weights = options->weights,
-        .device = options->device,
-        .compute = options->compute,
-        .no_fallback = 1,
-        .threads = options->threads,
-    };
-    const struct limn_request request = {.prompt = "a red apple", .seed = 1, .watch = options->watch};
-    struct limn_error why = {0};
-    struct limn_model *model = NULL;
-    enum limn_status status = limn_model_open(&model, &model_options, &why);
-    for (int i = 0; i < 3 && status == LIMN_OK; i++) {
-        struct limn_picture picture = {0};
-        struct run run = {0};
-        const struct backend_probe probe = {.step = on_step, .context = &run};
-        model->backend->probe = &probe;
-        status = limn_paint(model, &request, &picture, &why);
-        if (status == LIMN_OK && i > 0) keep_best(result, &run, picture.seconds);
-        limn_picture_clear(&picture);
-    }
-    limn_model_close(model);
-    return status == LIMN_OK ? STATUS_OK : fail(err, (enum status)status, "%s", why.text);
+    struct painting painting = {.request = {
+                                    .prompt = "a red apple",
+                                    .seed = 1,
+                                    .steps = bench->options->steps,
+                                    .watch = bench->options->watch,
+                                }};
+    enum status status = bench_open_model(&painting.model, bench, err);
+    if (status != STATUS_OK) return status;
+    const struct bench_work work = {
+        .backend = painting.model->backend, .run = paint_picture, .context = &painting, .rounds = 2};
+    status = bench_measure(bench, &work, err);
+    limn_model_close(painting.model);
+    return status;
 }
 
 static const struct {
     const char *name;
-    enum status (*run)(struct limn_bench_result *result, const struct limn_bench_options *options, struct error *err);
+    enum status (*run)(const struct bench *bench, struct error *err);
 } cases[] = {
-    {"unet-sd15-512-cfg", bench_unet},
-    {"vae-decode-sd15-512", bench_vae},
-    {"clip-text", bench_text},
-    {"pack-picture", bench_picture},
+    {"unet-sd15-512-cfg", bench_unet}, {"vae-decode-sd15-512", bench_vae},    {"clip-text", bench_text},
+    {"pack-picture", bench_picture},   {"train-unet-pack", bench_train_unet},
 };
 
 enum { CASES = sizeof cases / sizeof cases[0] };
@@ -297,26 +227,18 @@ const char *limn_bench_name(int i)
     return i >= 0 && i < CASES ? cases[i].name : NULL;
 }
 
-static const struct limn_bench_options no_options = {0};
-
-/* The machine may be busy with something else for a while, so the yardstick is laid on before and after the case, and
- * the faster measure counts: a slow one would flatter the case. */
 enum limn_status limn_bench_run(struct limn_bench_result *result, const char *name,
                                 const struct limn_bench_options *options, struct limn_error *error)
 {
+    static const struct limn_bench_options no_options = {0};
+    const struct bench bench = {.name = name, .options = options ? options : &no_options, .result = result};
     struct error err = {0};
-    double before = 0, after = 0;
     int found = 0;
     *result = (struct limn_bench_result){0};
-    if (!options) options = &no_options;
     while (found < CASES && strcmp(cases[found].name, name) != 0) found++;
-    if (found == CASES)
-        err.status = fail(&err, STATUS_ARGUMENT, "there is no case of that name to measure");
+    if (found < CASES)
+        err.status = cases[found].run(&bench, &err);
     else
-        err.status = backend_sgemm(&before, options->threads, &err);
-    if (err.status == STATUS_OK) err.status = cases[found].run(result, options, &err);
-    if (err.status == STATUS_OK) err.status = backend_sgemm(&after, options->threads, &err);
-    result->sgemm_gflops = before > after ? before : after;
-    if (result->gflop > 0) result->ratio = result->seconds / (result->gflop / result->sgemm_gflops);
+        err.status = fail(&err, STATUS_ARGUMENT, "there is no case of that name to measure");
     return api_result(error, &err);
 }

@@ -33,24 +33,18 @@ static void count_weight(struct compare_meter *meter, const struct weight *weigh
     meter->parameters += (uint64_t)shape_count(weight->shape);
 }
 
-static void count_step(void *context, const struct node *node)
+static void count_step(void *context, const struct backend_step *step)
 {
     struct compare_meter *meter = context;
-    if (!node) return;
+    const struct node *node = step->node;
     meter->flop += flops_of_node(node);
     for (int i = 0; i < node->inputs; i++)
         if (node->input[i] && node->input[i]->op == OP_PARAM) count_weight(meter, node->input[i]->as.param.weight);
 }
 
-static void count_timed(void *context, const struct node *node, double seconds)
-{
-    (void)seconds;
-    count_step(context, node);
-}
-
 void compare_meter_start(struct compare_meter *meter, struct limn_model *model)
 {
-    meter->probe = (struct backend_probe){.step = count_step, .timed = count_timed, .context = meter};
+    meter->probe = (struct backend_probe){.step = count_step, .context = meter};
     meter->backend = model->backend;
     meter->backend->probe = &meter->probe;
 }

@@ -46,6 +46,11 @@ static const struct {
     {"score photo.png", 2, "score takes a picture and at least one text"},
     {"score photo.png x --retrieval .", 2, "'photo.png' is one word too many"},
     {"bench nothing", 2, "unknown case 'nothing'"},
+    {"bench --trac x", 2, "unknown option --trac; did you mean --trace?"},
+    {"bench --trace", 2, "--trace needs a value: --trace FILE"},
+    {"bench --rounds 0", 2, "--rounds 0: must be "},
+    {"bench --steps many", 2, "--steps many: "},
+    {"generate x --trace t.json", 2, "--trace does not belong to limn generate"},
     /* what a terminal would obey, and what is no character */
     {"gen\033]0;x\007 x", 2, "unknown command 'gen\\x1b]0;x\\x07'"},
     {"generate x -m a\033[2J\x9b\xc2\x9b\x7f\xff\xed\xa0\x80-\xec\x82\xac", 1,

@@ -4,9 +4,10 @@
  */
 #include "core/tensor/flops.h"
 #include "tests/support/command.h"
+#include "tests/support/measured.h"
+#include "tests/support/scratch.h"
 #include "tests/support/tiny.h"
 
-#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,41 +45,77 @@ static void test_flops(void **state)
     graph_clear(&g);
 }
 
-static void test_case(void **state)
+/* Operands and result, each once, as they are stored; of a table, the rows that are asked for. */
+static void test_bytes(void **state)
 {
     (void)state;
-    char model[TINY_PATH_BYTES], words[128];
-    tiny_write(model, TINY_PACK);
-    snprintf(words, sizeof words, "bench pack-picture -m %s --json", model);
-    struct outcome o = command_run(".", words, NULL);
-    if (o.status != 0) fail_msg("%s", o.err);
-    json_t *json = json_loads(o.out, 0, NULL);
-    const double sgemm = json_number_value(json_object_get(json, "sgemm_gflops"));
-    json_t *result = json_array_get(json_object_get(json, "cases"), 0);
-    assert_string_equal(json_string_value(json_object_get(result, "name")), "pack-picture");
-    const double gflop = json_number_value(json_object_get(result, "gflop"));
-    const double seconds = json_number_value(json_object_get(result, "seconds"));
-    const double ratio = json_number_value(json_object_get(result, "ratio"));
-    assert_true(sgemm > 0 && gflop > 0 && seconds > 0);
-    assert_true(ratio > 0.999 * seconds * sgemm / gflop && ratio < 1.001 * seconds * sgemm / gflop);
+    struct graph g = {0};
+    struct node *x = graph_input(&g, "x", DTYPE_F32, SHAPE(2, 48, 5));
+    struct node *w = graph_param(&g, "w", PARAM_PLAIN, SHAPE(11, 5));
+    struct node *y = graph_linear(&g, x, w, NULL);
+    w->dtype = DTYPE_F16;
+    assert_true(bytes_of_node(y) == 4.0 * (2 * 48 * 5) + 2.0 * (11 * 5) + 4.0 * (2 * 48 * 11));
+    struct node *blocks = graph_param(&g, "blocks", PARAM_PLAIN, SHAPE(3, 64));
+    struct node *q = graph_linear(&g, graph_input(&g, "q", DTYPE_F32, SHAPE(1, 64)), blocks, NULL);
+    blocks->dtype = DTYPE_Q8_0;
+    assert_true(bytes_of_node(q) == 4.0 * 64 + 34.0 * (3 * 64 / 32) + 4.0 * 3);
+    assert_true(bytes_of_node(graph_add(&g, x, x)) == 4.0 * (2 * 48 * 5) * 2);
+    assert_true(bytes_of_node(graph_scale(&g, x, 2, 0)) == 4.0 * (2 * 48 * 5) * 2);
+    struct node *table = graph_param(&g, "table", PARAM_PLAIN, SHAPE(1000, 8));
+    struct node *e = graph_embedding(&g, graph_input(&g, "ids", DTYPE_I32, SHAPE(1, 3)), table);
+    table->dtype = DTYPE_BF16;
+    assert_true(bytes_of_node(e) == 4.0 * 3 + 2.0 * (3 * 8) + 4.0 * (3 * 8));
+    assert_int_equal(g.error.status, STATUS_OK);
+    graph_clear(&g);
+}
 
-    double sum = 0, time = 0;
-    size_t i;
-    json_t *op;
-    json_array_foreach(json_object_get(result, "ops"), i, op)
-    {
-        sum += json_number_value(json_object_get(op, "gflop"));
-        time += json_number_value(json_object_get(op, "seconds"));
-    }
-    assert_true(sum > 0.999 * gflop && sum < 1.001 * gflop);
-    assert_true(time <= seconds);
-    json_decref(json);
+static void test_picture(void **state)
+{
+    (void)state;
+    measured_check("pack-picture --steps 2", "cpu");
+}
+
+static void test_training(void **state)
+{
+    (void)state;
+    measured_check("train-unet-pack --batch 2", "cpu");
+}
+
+/* A trace that cannot be written, or is of a run that fails: one sentence, and no file. */
+static void check_refusal(const char *words, const char *says, long file_bytes)
+{
+    struct scratch s;
+    char model[TINY_PATH_BYTES], line[1024], want[512];
+    scratch_open(&s);
+    tiny_write(model, TINY_PACK);
+    snprintf(line, sizeof line, "bench pack-picture -m %s --threads 1 --rounds 1 --steps 1 --trace %s/%s", model,
+             s.folder, words);
+    snprintf(want, sizeof want, says, s.folder);
+    struct outcome o = command_run(".", line, &(struct command_limits){.file_bytes = file_bytes});
+    assert_int_not_equal(o.status, 0);
+    if (strncmp(o.err, want, strlen(want)) != 0) fail_msg("limn %s: %s", line, o.err);
+    assert_true(strchr(o.err, '\n') == o.err + strlen(o.err) - 1);
+    assert_int_equal(scratch_files(&s), 0);
     outcome_clear(&o);
     tiny_remove(model);
+    scratch_close(&s);
+}
+
+static void test_no_trace(void **state)
+{
+    (void)state;
+    check_refusal("no/such/t.json", "limn: %s/no/such/t.json: could not be created: No such file or directory\n", 0);
+    check_refusal(".", "limn: %s/.: is a folder; the name of a file is needed\n", 0);
+    check_refusal("t.json -m nothing.safetensors", "limn: nothing.safetensors: ", 0);
+    check_refusal("t.json --device abacus", "limn: device 'abacus': must be cpu, vulkan", 0);
+    check_refusal("t.json", "limn: %s/t.json: could not be written: File too large\n", 300);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_flops), cmocka_unit_test(test_case)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flops),    cmocka_unit_test(test_bytes),    cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_training), cmocka_unit_test(test_no_trace),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -407,43 +407,6 @@ static void test_choice_of_device(void **state)
     backend->f->close(backend);
 }
 
-/* ---- measuring ---- */
-
-struct times {
-    int steps;
-    double seconds;
-};
-
-static void on_timed(void *context, const struct node *node, double seconds)
-{
-    struct times *times = context;
-    assert_non_null(node);
-    assert_true(seconds >= 0 && seconds < 60);
-    times->steps++;
-    times->seconds += seconds;
-}
-
-static void test_times(void **state)
-{
-    struct fixture *f = *state;
-    static struct result got, want;
-    struct times times = {0};
-    const struct backend_probe probe = {.context = &times, .timed = on_timed};
-    struct graph g = {0};
-    struct exec *exec;
-    struct error err = {0};
-    build(&g, BATCH);
-    must(exec_create(&exec, &g, f->vulkan, 0, &err), &err);
-    run_once(exec, BATCH, 0, &want);
-    f->vulkan->probe = &probe;
-    run_once(exec, BATCH, 0, &got);
-    f->vulkan->probe = NULL;
-    assert_true(times.steps > 8 && times.seconds > 0);
-    assert_memory_equal(&got, &want, sizeof got);
-    exec_destroy(exec);
-    graph_clear(&g);
-}
-
 int main(void)
 {
     struct fixture f = {0};
@@ -464,7 +427,6 @@ int main(void)
         cmocka_unit_test_prestate(test_loops, &f),
         cmocka_unit_test_prestate(test_long_sums, &f),
         cmocka_unit_test_prestate(test_choice_of_device, &f),
-        cmocka_unit_test_prestate(test_times, &f),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     f.vulkan->f->close(f.vulkan);

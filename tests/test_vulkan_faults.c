@@ -40,15 +40,27 @@ static void build(struct graph *g)
     graph_output(g, "y", graph_layer_norm(g, graph_scale(g, x, 2, 1), NULL, NULL, 1e-5f));
 }
 
-static void on_timed(void *context, const struct node *node, double seconds)
+static void on_step(void *context, const struct backend_step *step)
 {
-    (void)context, (void)node, (void)seconds;
+    (void)context, (void)step;
 }
 
-/* Everything that a picture asks of a backend, on one that is open. */
+static enum status copy(struct backend *backend, struct error *err)
+{
+    enum { BYTES = 64 };
+    struct buffer *from = backend->f->alloc(backend, BYTES, err), *to = NULL;
+    if (from) to = backend->f->alloc(backend, BYTES, err);
+    double seconds;
+    const enum status status = to ? backend->f->copy(backend, to, from, BYTES, &seconds, err) : err->status;
+    backend->f->free(backend, to);
+    backend->f->free(backend, from);
+    return status;
+}
+
+/* Everything that a picture, or measuring one, asks of a backend, on one that is open. */
 static enum status use(struct backend *backend, struct error *err)
 {
-    static const struct backend_probe probe = {.timed = on_timed};
+    static const struct backend_probe probe = {.step = on_step, .timed = true};
     const int32_t ids[2] = {2, 0};
     float y[8];
     struct graph g = {0};
@@ -60,8 +72,9 @@ static enum status use(struct backend *backend, struct error *err)
         backend->probe = i ? &probe : NULL;
         status = exec_run(exec, err);
     }
-    backend->probe = NULL;
     if (status == STATUS_OK) status = exec_read(exec, "y", y, err);
+    backend->probe = NULL;
+    if (status == STATUS_OK) status = copy(backend, err);
     exec_destroy(exec);
     graph_clear(&g);
     return status;

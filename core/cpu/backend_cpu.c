@@ -2,6 +2,7 @@
  *
  * The CPU as a backend: buffers are blocks of memory, and running a plan is calling the table's kernels in order.
  */
+#include "core/base/clock.h"
 #include "core/cpu/kernels.h"
 #include "core/tensor/exec.h"
 
@@ -79,8 +80,8 @@ static const void *address(const struct plan *plan, const struct buffer *arena, 
 
 static enum status run(struct backend *b, const struct plan *plan, struct buffer *arena, struct error *err)
 {
+    const bool timed = b->probe && b->probe->timed;
     assert(arena->size >= plan->bytes);
-    if (b->probe) b->probe->step(b->probe->context, NULL);
     for (int i = 0; i < plan->count; i++) {
         const struct plan_step *step = &plan->steps[i];
         struct cpu_call call = {
@@ -91,9 +92,15 @@ static enum status run(struct backend *b, const struct plan *plan, struct buffer
             .err = err,
         };
         for (int j = 0; j < step->node->inputs; j++) call.in[j] = address(plan, arena, step->node->input[j]);
-        cpu(b)->kernels.slot[step->node->op].run(&call);
+        const struct cpu_slot *slot = &cpu(b)->kernels.slot[step->node->op];
+        const double begin = timed ? clock_seconds() : 0;
+        slot->run(&call);
         if (err->status != STATUS_OK) return err->status;
-        if (b->probe) b->probe->step(b->probe->context, step->node);
+        if (b->probe) {
+            const double seconds = timed ? clock_seconds() - begin : 0;
+            b->probe->step(b->probe->context,
+                           &(struct backend_step){step->node, cpu(b)->kernels.family[step->node->op], begin, seconds});
+        }
     }
     return STATUS_OK;
 }
@@ -101,6 +108,33 @@ static enum status run(struct backend *b, const struct plan *plan, struct buffer
 static enum status wait(struct backend *b, struct error *err)
 {
     (void)b;
+    return err->status;
+}
+
+struct copied {
+    char *to;
+    const char *from;
+    size_t bytes;
+};
+
+enum { COPY_PIECE = 1 << 20 };
+
+static void copy_piece(void *context, int64_t task, int worker)
+{
+    (void)worker;
+    const struct copied *c = context;
+    const size_t at = (size_t)task * COPY_PIECE, left = c->bytes - at;
+    memcpy(c->to + at, c->from + at, left < COPY_PIECE ? left : COPY_PIECE);
+}
+
+static enum status copy(struct backend *b, struct buffer *to, const struct buffer *from, size_t bytes, double *seconds,
+                        struct error *err)
+{
+    assert(bytes <= to->size && bytes <= from->size);
+    struct copied copied = {to->bytes, from->bytes, bytes};
+    const double begin = clock_seconds();
+    pool_run(cpu(b)->pool, copy_piece, &copied, (int64_t)((bytes + COPY_PIECE - 1) / COPY_PIECE));
+    *seconds = clock_seconds() - begin;
     return err->status;
 }
 
@@ -120,6 +154,7 @@ static const struct backend_functions functions = {
     .supports = supports,
     .run = run,
     .wait = wait,
+    .copy = copy,
     .close = close,
 };
 
@@ -138,6 +173,7 @@ enum status cpu_backend_open(struct backend **out, const struct backend_options 
     struct cpu_backend *backend = memory_alloc(sizeof *backend);
     if (!backend) return fail_no_memory(err, "the CPU backend", sizeof *backend);
     backend->base.f = &functions;
+    backend->base.device = "CPU";
     cpu_kernels_best(&backend->kernels, options->reference_only);
     enum status status = choose_compute(&backend->kernels, options->compute, err);
     if (status == STATUS_OK) status = pool_create(&backend->pool, options->threads, err);

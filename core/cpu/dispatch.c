@@ -6,6 +6,15 @@
 #define _GNU_SOURCE /* syscall */
 #include "core/cpu/reference.h"
 
+/* Lets one family put its kernels into the table, and notes what it took over. */
+static void fill(struct cpu_kernels *table, void (*family)(struct cpu_kernels *table), const char *name)
+{
+    const struct cpu_kernels before = *table;
+    family(table);
+    for (int i = 0; i < OP_COUNT; i++)
+        if (table->slot[i].run != before.slot[i].run) table->family[i] = name;
+}
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -18,10 +27,10 @@ static void override_for_x86(struct cpu_kernels *table)
     __builtin_cpu_init();
     const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C); /* clang 14 does not know its name */
     if (!f16c || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
-    cpu_kernels_avx2(table);
+    fill(table, cpu_kernels_avx2, "avx2");
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
-        cpu_kernels_avx512(table);
+        fill(table, cpu_kernels_avx512, "avx512");
 }
 
 static bool has_avx512bf16(void)
@@ -50,7 +59,10 @@ bool cpu_kernels_bf16(struct cpu_kernels *table)
 {
     __builtin_cpu_init();
     if (!has_avx512bf16()) return false;
-    (may_use_tiles() ? cpu_kernels_amx : cpu_kernels_avx512bf16)(table);
+    if (may_use_tiles())
+        fill(table, cpu_kernels_amx, "amx");
+    else
+        fill(table, cpu_kernels_avx512bf16, "avx512bf16");
     return true;
 }
 #else
@@ -68,7 +80,6 @@ bool cpu_kernels_bf16(struct cpu_kernels *table)
 
 static void fill_with_references(struct cpu_kernels *table)
 {
-    *table = (struct cpu_kernels){0};
     reference_products(table);
     reference_convolutions(table);
     reference_norms(table);
@@ -79,8 +90,9 @@ static void fill_with_references(struct cpu_kernels *table)
 
 void cpu_kernels_best(struct cpu_kernels *table, bool reference_only)
 {
-    fill_with_references(table);
+    *table = (struct cpu_kernels){0};
+    fill(table, fill_with_references, "reference");
     if (reference_only) return;
-    cpu_kernels_blas(table);
+    fill(table, cpu_kernels_blas, "blas");
     override_for_x86(table);
 }

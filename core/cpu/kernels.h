@@ -48,6 +48,7 @@ struct cpu_slot {
 
 struct cpu_kernels {
     struct cpu_slot slot[OP_COUNT];
+    const char *family[OP_COUNT]; /* who filled the slot: "avx512"; by cpu_kernels_best and cpu_kernels_bf16 */
 };
 
 void cpu_kernels_blas(struct cpu_kernels *table);

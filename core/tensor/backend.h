@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A backend is a machine that runs plans: eight functions, none optional. A graph runs on one backend; there is no
+ * A backend is a machine that runs plans: nine functions, none optional. A graph runs on one backend; there is no
  * scheduler between backends, and an operation that a backend does not support is refused by name before anything runs.
  *
  * Nobody includes a backend's own headers: BACKEND_MAP names each one's open function, NAME_backend_open.
@@ -35,15 +35,25 @@ struct backend_functions {
     /* Runs all steps of the plan; results lie in `arena` at the plan's offsets. */
     enum status (*run)(struct backend *b, const struct plan *plan, struct buffer *arena, struct error *err);
     enum status (*wait)(struct backend *b, struct error *err); /* until all that was asked for is done */
+    /* Copies the first bytes of one buffer to another, and waits. *seconds: how long that took, by the clock that steps
+     * are timed by. */
+    enum status (*copy)(struct backend *b, struct buffer *to, const struct buffer *from, size_t bytes, double *seconds,
+                        struct error *err);
     void (*close)(struct backend *b);
 };
 
-/* For measuring. A backend that runs step by step calls `step` with NULL when a run begins and with each node after
- * its step; one with a clock of its own calls `timed` (if it is there) with each node, when the run is over. */
+/* A step that has run. */
+struct backend_step {
+    const struct node *node;
+    const char *kernel;    /* which of the backend's kernels ran it: "conv2d_subgroup", "avx512" */
+    double begin, seconds; /* when it began, as clock_seconds counts, and what it took; 0 unless they were asked for */
+};
+
+/* For measuring: `step` is told of every step of a run, in their order, at the latest when the run is waited for. */
 struct backend_probe {
-    void (*step)(void *context, const struct node *node);
+    void (*step)(void *context, const struct backend_step *step);
     void *context;
-    void (*timed)(void *context, const struct node *node, double seconds);
+    bool timed; /* take the time of each, by the device's own clock if it has one: no two steps then run at once */
 };
 
 enum { BACKEND_REASON_BYTES = 160 };
@@ -51,6 +61,7 @@ enum { BACKEND_REASON_BYTES = 160 };
 /* First member of every backend's own struct. */
 struct backend {
     const struct backend_functions *f;
+    const char *device;                /* borrowed; the name of what it computes on: "CPU", or what the driver says */
     const struct backend_probe *probe; /* borrowed; NULL, unless someone measures */
     bool plain; /* plans that are made from now on use the plain kernels, which keep f32 from end to end */
     bool half;  /* and else their values lie in memory as F16 */

@@ -23,3 +23,26 @@ double flops_of_node(const struct node *node)
     default: return 0;
     }
 }
+
+static double stored(const struct node *node, double values)
+{
+    return values * (double)dtype_bytes(node->dtype, dtype_block(node->dtype)) / (double)dtype_block(node->dtype);
+}
+
+static bool seen_before(const struct node *node, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (node->input[k] == node->input[i]) return true;
+    return false;
+}
+
+double bytes_of_node(const struct node *node)
+{
+    double bytes = stored(node, count(node));
+    for (int i = 0; i < node->inputs; i++) {
+        const struct node *in = node->input[i];
+        if (!in || seen_before(node, i)) continue;
+        bytes += stored(in, node->op == OP_EMBEDDING && i == 1 ? count(node) : count(in));
+    }
+    return bytes;
+}

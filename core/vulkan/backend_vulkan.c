@@ -85,13 +85,28 @@ static enum status run(struct backend *b, const struct plan *plan, struct buffer
     if (status == STATUS_OK && context->device->lost)
         status = vk_check(context->device, VK_ERROR_DEVICE_LOST, "an earlier run", err);
     if (status != STATUS_OK || plan->count == 0) return status;
-    const bool timed = b->probe != NULL;
+    const bool timed = b->probe && b->probe->timed;
     if (!arena->recording || vk_recording_made_for(arena->recording) != vk_recording_key(plan, arena, timed)) {
         vk_recording_destroy(arena->recording);
         status = vk_recording_create(&arena->recording, context, plan, arena, timed, err);
     }
     if (status == STATUS_OK) status = vk_recording_submit(arena->recording, plan, err);
     if (status == STATUS_OK) vulkan(b)->running = arena->recording;
+    return status;
+}
+
+static enum status copy(struct backend *b, struct buffer *to, const struct buffer *from, size_t bytes, double *seconds,
+                        struct error *err)
+{
+    struct vk_context *context = &vulkan(b)->context;
+    struct vk_profiler *profiler = NULL;
+    double passed[2] = {0};
+    enum status status = wait(b, err);
+    if (status == STATUS_OK) status = vk_profiler_create(&profiler, context->device, 2, err);
+    if (status == STATUS_OK) status = vk_buffer_copy(&context->memory, to, from, bytes, profiler, err);
+    if (status == STATUS_OK) status = vk_profiler_read(profiler, passed, err);
+    vk_profiler_destroy(profiler);
+    *seconds = passed[1];
     return status;
 }
 
@@ -114,6 +129,7 @@ static const struct backend_functions functions = {
     .supports = supports,
     .run = run,
     .wait = wait,
+    .copy = copy,
     .close = close,
 };
 
@@ -136,6 +152,7 @@ enum status vulkan_backend_open_hooked(struct backend **out, const struct backen
     if (status == STATUS_OK) status = vk_memory_init(&context->memory, context->device, err);
     if (status == STATUS_OK) status = vk_pipelines_init(&context->pipelines, context->device, err);
     if (status == STATUS_OK) {
+        backend->base.device = context->device->properties.deviceName;
         *out = &backend->base;
     } else {
         close(&backend->base);

@@ -2,6 +2,7 @@
 #include "core/vulkan/memory.h"
 
 #include "core/base/memory.h"
+#include "core/vulkan/profiler.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -134,13 +135,12 @@ void vk_buffer_destroy(struct vk_memory *memory, struct buffer *buffer)
 
 /* ---- copies ---- */
 
-static enum status copy_and_wait(struct vk_memory *memory, const struct buffer *from, size_t from_offset,
-                                 const struct buffer *to, size_t to_offset, size_t bytes, struct error *err)
+static enum status copy_and_wait(struct vk_memory *memory, const struct buffer *from, const struct buffer *to,
+                                 VkBufferCopy region, struct vk_profiler *profiler, struct error *err)
 {
     struct vk_device *d = memory->device;
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                             .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    const VkBufferCopy region = {from_offset, to_offset, bytes};
     const VkMemoryBarrier before = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                     .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
                                     .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
@@ -151,7 +151,10 @@ static enum status copy_and_wait(struct vk_memory *memory, const struct buffer *
     enum status status = vk_check(d, d->f->BeginCommandBuffer(memory->commands, &begin), "copying", err);
     if (status != STATUS_OK) return status;
     d->f->CmdPipelineBarrier(memory->commands, all, copy, 0, 1, &before, 0, NULL, 0, NULL);
+    if (profiler) vk_profiler_reset(profiler, memory->commands);
+    if (profiler) vk_profiler_stamp(profiler, memory->commands);
     d->f->CmdCopyBuffer(memory->commands, from->handle, to->handle, 1, &region);
+    if (profiler) vk_profiler_stamp(profiler, memory->commands);
     d->f->CmdPipelineBarrier(memory->commands, copy, all | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &after, 0, NULL, 0, NULL);
     status = vk_check(d, d->f->EndCommandBuffer(memory->commands), "copying", err);
     if (status == STATUS_OK) status = vk_check(d, d->f->ResetFences(d->handle, 1, &memory->fence), "copying", err);
@@ -181,7 +184,7 @@ enum status vk_buffer_write(struct vk_memory *memory, struct buffer *to, size_t 
     for (size_t at = 0; at < bytes && status == STATUS_OK; at += STAGING_BYTES) {
         const size_t piece = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
         memcpy(memory->staging->mapped, (const char *)from + at, piece);
-        status = copy_and_wait(memory, memory->staging, 0, to, offset + at, piece, err);
+        status = copy_and_wait(memory, memory->staging, to, (VkBufferCopy){0, offset + at, piece}, NULL, err);
     }
     return status;
 }
@@ -197,8 +200,15 @@ enum status vk_buffer_read(struct vk_memory *memory, void *to, const struct buff
     enum status status = need_staging(memory, err);
     for (size_t at = 0; at < bytes && status == STATUS_OK; at += STAGING_BYTES) {
         const size_t piece = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
-        status = copy_and_wait(memory, from, offset + at, memory->staging, 0, piece, err);
+        status = copy_and_wait(memory, from, memory->staging, (VkBufferCopy){offset + at, 0, piece}, NULL, err);
         if (status == STATUS_OK) memcpy((char *)to + at, memory->staging->mapped, piece);
     }
     return status;
+}
+
+enum status vk_buffer_copy(struct vk_memory *memory, struct buffer *to, const struct buffer *from, size_t bytes,
+                           struct vk_profiler *profiler, struct error *err)
+{
+    assert(bytes <= from->size && bytes <= to->size);
+    return copy_and_wait(memory, from, to, (VkBufferCopy){0, 0, bytes}, profiler, err);
 }

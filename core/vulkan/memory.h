@@ -12,6 +12,7 @@
 
 #include "core/vulkan/device.h"
 
+struct vk_profiler;
 struct vk_recording;
 
 struct buffer {
@@ -45,5 +46,8 @@ MUST_CHECK enum status vk_buffer_write(struct vk_memory *memory, struct buffer *
                                        size_t bytes, struct error *err);
 MUST_CHECK enum status vk_buffer_read(struct vk_memory *memory, void *to, const struct buffer *from, size_t offset,
                                       size_t bytes, struct error *err);
+/* From the device's memory to the device's memory. profiler: gets a stamp before and one after; NULL: not timed. */
+MUST_CHECK enum status vk_buffer_copy(struct vk_memory *memory, struct buffer *to, const struct buffer *from,
+                                      size_t bytes, struct vk_profiler *profiler, struct error *err);
 
 #endif

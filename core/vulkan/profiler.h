@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * How long each step took, by the device's own clock: a timestamp before the first step and one after each.
+ * What passes between points of recorded commands, by the device's own clock.
  *
- *     vk_profiler_create(&profiler, device, steps, &err);
- *     vk_profiler_begin(profiler, commands);            recorded once, outside of everything
- *     vk_profiler_step(profiler, commands, i);          after step i
- *     vk_profiler_seconds(profiler, seconds, &err);     after the run; seconds[steps]
+ *     vk_profiler_create(&profiler, device, 3, &err);
+ *     vk_profiler_reset(profiler, commands);            recorded once, before the first stamp
+ *     vk_profiler_stamp(profiler, commands);            recorded three times, in any number of command buffers
+ *     vk_profiler_read(profiler, seconds, &err);        after the run: seconds[3], each since the stamp before
  */
 #ifndef VULKAN_PROFILER_H
 #define VULKAN_PROFILER_H
@@ -14,12 +14,14 @@
 
 struct vk_profiler;
 
-MUST_CHECK enum status vk_profiler_create(struct vk_profiler **out, struct vk_device *device, int steps,
+/* STATUS_UNSUPPORTED where the device has no such clock. */
+MUST_CHECK enum status vk_profiler_create(struct vk_profiler **out, struct vk_device *device, int stamps,
                                           struct error *err);
 void vk_profiler_destroy(struct vk_profiler *profiler); /* NULL is a no-op */
 
-void vk_profiler_begin(struct vk_profiler *profiler, VkCommandBuffer commands);
-void vk_profiler_step(struct vk_profiler *profiler, VkCommandBuffer commands, int step);
-MUST_CHECK enum status vk_profiler_seconds(struct vk_profiler *profiler, double *seconds, struct error *err);
+void vk_profiler_reset(struct vk_profiler *profiler, VkCommandBuffer commands);
+/* The time when all that was recorded before has been done. */
+void vk_profiler_stamp(struct vk_profiler *profiler, VkCommandBuffer commands);
+MUST_CHECK enum status vk_profiler_read(struct vk_profiler *profiler, double *seconds, struct error *err);
 
 #endif

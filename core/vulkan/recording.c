@@ -12,6 +12,7 @@
  */
 #include "core/vulkan/recording.h"
 
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/tensor/flops.h"
 
@@ -49,6 +50,7 @@ struct vk_recording {
     uint64_t key;
     struct arena memory;       /* everything below that is memory of the host */
     const struct node **nodes; /* by step; borrowed from the plan that was submitted last */
+    const char **kernels;      /* by step: the shader of its first dispatch */
     int *checks;               /* by step: its flag's number, or NO_CHECK */
     size_t *id_offsets;        /* by step: where the ids that it checks lie in the arena */
     int steps;
@@ -58,7 +60,8 @@ struct vk_recording {
     VkDescriptorPool descriptors;
     struct buffer *flags; /* one a check: UINT32_MAX, or the first place where something was wrong */
     int check_count;
-    struct vk_profiler *profiler; /* NULL: not timed */
+    struct vk_profiler *profiler; /* a stamp at the beginning of each piece and after each step; NULL: not timed */
+    double submitted;             /* clock_seconds of the last time */
     struct ranges reads, writes;  /* since the last barrier, while recording */
     bool running;
 };
@@ -234,12 +237,15 @@ static enum status record_dispatch(struct vk_recording *r, const struct plan *pl
     return STATUS_OK;
 }
 
-static enum status find_job(const struct vk_recording *r, const struct node *node, struct vk_job *job,
+static enum status find_job(struct vk_recording *r, const struct plan *plan, int step, struct vk_job *job,
                             struct error *err)
 {
     char reason[REASON_BYTES], text[SHAPE_TEXT_BYTES];
-    if (vk_kernel_find(&r->context->device->caps, node, &r->context->choice, job, reason, sizeof reason))
+    const struct node *node = plan->steps[step].node;
+    if (vk_kernel_find(&r->context->device->caps, node, &r->context->choice, job, reason, sizeof reason)) {
+        r->kernels[step] = job->dispatches[0].shader;
         return STATUS_OK;
+    }
     return fail(err, STATUS_UNSUPPORTED, "the vulkan backend has no %s with a result %s and these operands%s%s",
                 op_name(node->op), shape_text(node->shape, text), reason[0] ? ": " : "", reason);
 }
@@ -253,14 +259,15 @@ static enum status record_piece(struct vk_recording *r, const struct plan *plan,
     if (status != STATUS_OK) return status;
     border(r, piece->commands);
     r->reads.count = r->writes.count = 0;
-    if (r->profiler && piece->first == 0) vk_profiler_begin(r->profiler, piece->commands);
+    if (r->profiler && piece->first == 0) vk_profiler_reset(r->profiler, piece->commands);
+    if (r->profiler) vk_profiler_stamp(r->profiler, piece->commands);
     for (int i = piece->first; i < piece->end && status == STATUS_OK; i++) {
-        status = find_job(r, plan->steps[i].node, job, err);
+        status = find_job(r, plan, i, job, err);
         for (int k = 0; k < job->count && status == STATUS_OK; k++)
             status = record_dispatch(r, plan, i, &job->dispatches[k], piece->commands, err);
         if (!r->profiler || status != STATUS_OK) continue;
         barrier(r, piece->commands);
-        vk_profiler_step(r->profiler, piece->commands, i);
+        vk_profiler_stamp(r->profiler, piece->commands);
     }
     if (status != STATUS_OK) return status;
     border(r, piece->commands);
@@ -281,7 +288,7 @@ static enum status survey(struct vk_recording *r, const struct plan *plan, struc
     double gflop = 0;
     for (int i = 0; i < plan->count; i++) {
         const struct node *node = plan->steps[i].node;
-        const enum status status = find_job(r, node, job, err);
+        const enum status status = find_job(r, plan, i, job, err);
         if (status != STATUS_OK) return status;
         r->checks[i] = NO_CHECK;
         totals->dispatches += (uint32_t)job->count;
@@ -342,15 +349,17 @@ static enum status prepare(struct vk_recording *r, const struct plan *plan, bool
     struct totals totals = {0};
     struct vk_job *job = arena_alloc(&r->memory, sizeof *job);
     r->nodes = arena_alloc(&r->memory, steps * sizeof(struct node *));
+    r->kernels = arena_alloc(&r->memory, steps * sizeof *r->kernels);
     r->checks = arena_alloc(&r->memory, steps * sizeof *r->checks);
     r->id_offsets = arena_alloc(&r->memory, steps * sizeof *r->id_offsets);
     r->pieces = arena_alloc(&r->memory, steps * sizeof *r->pieces);
-    if (!job || !r->nodes || !r->checks || !r->id_offsets || !r->pieces)
+    if (!job || !r->nodes || !r->kernels || !r->checks || !r->id_offsets || !r->pieces)
         return fail_no_memory(err, "a plan's commands", steps * sizeof *r->pieces);
     r->steps = plan->count;
     enum status status = survey(r, plan, job, &totals, err);
     if (status == STATUS_OK) status = make_pools(r, &totals, err);
-    if (status == STATUS_OK && timed) status = vk_profiler_create(&r->profiler, r->context->device, plan->count, err);
+    if (status == STATUS_OK && timed)
+        status = vk_profiler_create(&r->profiler, r->context->device, r->piece_count + plan->count, err);
     for (int i = 0; i < r->piece_count && status == STATUS_OK; i++)
         status = record_piece(r, plan, &r->pieces[i], job, err);
     return status;
@@ -405,6 +414,7 @@ enum status vk_recording_submit(struct vk_recording *r, const struct plan *plan,
     for (int i = 0; i < r->steps; i++) r->nodes[i] = plan->steps[i].node;
     for (int i = 0; i < r->check_count; i++) memset(r->flags->mapped + i * CHECK_BYTES, 0xff, sizeof(uint32_t));
     enum status status = STATUS_OK;
+    r->submitted = clock_seconds();
     for (int i = 0; i < r->piece_count && status == STATUS_OK; i++) {
         struct piece *piece = &r->pieces[i];
         const VkSubmitInfo submit = {
@@ -459,12 +469,18 @@ enum status vk_recording_wait(struct vk_recording *r, struct error *err)
 
 enum status vk_recording_report(struct vk_recording *r, const struct backend_probe *probe, struct error *err)
 {
-    if (!r->profiler || !probe->timed) return STATUS_OK;
-    const size_t bytes = (size_t)r->steps * sizeof(double);
-    double *seconds = memory_alloc(bytes);
-    if (!seconds) return fail_no_memory(err, "a profile", bytes);
-    const enum status status = vk_profiler_seconds(r->profiler, seconds, err);
-    for (int i = 0; i < r->steps && status == STATUS_OK; i++) probe->timed(probe->context, r->nodes[i], seconds[i]);
-    memory_free(seconds);
+    if (probe->timed != (r->profiler != NULL)) return STATUS_OK; /* It came when the run was already under way. */
+    const size_t bytes = (size_t)(r->piece_count + r->steps) * sizeof(double);
+    double *passed = memory_alloc(bytes); /* from stamp to stamp */
+    if (!passed) return fail_no_memory(err, "a profile", bytes);
+    const enum status status = r->profiler ? vk_profiler_read(r->profiler, passed, err) : STATUS_OK;
+    const double *next = passed;
+    double now = probe->timed ? r->submitted : 0;
+    for (int k = 0; k < r->piece_count && status == STATUS_OK; k++) {
+        now += *next++;
+        for (int i = r->pieces[k].first; i < r->pieces[k].end; i++, now += *next++)
+            probe->step(probe->context, &(struct backend_step){r->nodes[i], r->kernels[i], now, *next});
+    }
+    memory_free(passed);
     return status;
 }

@@ -38,7 +38,8 @@ uint64_t vk_recording_made_for(const struct vk_recording *recording); /* its key
 MUST_CHECK enum status vk_recording_submit(struct vk_recording *recording, const struct plan *plan, struct error *err);
 /* Until it is done; reports what only the data could show, as an id outside a table. */
 MUST_CHECK enum status vk_recording_wait(struct vk_recording *recording, struct error *err);
-/* Hands each step's time to the probe; after vk_recording_wait, of one that is timed. */
+/* Tells the probe of each step; after vk_recording_wait. Times go to a probe that asks for them and was there when the
+ * plan was recorded. */
 MUST_CHECK enum status vk_recording_report(struct vk_recording *recording, const struct backend_probe *probe,
                                            struct error *err);
 
