@@ -175,6 +175,69 @@ static void test_conv2d(void **state)
     check_conv(*state, SHAPE(2, 8, 8, 320), 328, 3, same, DTYPE_Q8_0);
 }
 
+static void check_weight(const struct fixture *f, struct shape x, int64_t O, int64_t kernel, struct conv conv)
+{
+    struct subject s = {0};
+    struct graph *g = &s.graph;
+    struct node *pictures = graph_input(g, "x", DTYPE_F32, x);
+    struct node *w = graph_param(g, "w", PARAM_CONV, SHAPE(O, kernel, kernel, shape_dim(x, -1)));
+    struct node *dy = graph_input(g, "dy", DTYPE_F32, graph_conv2d(g, pictures, w, NULL, conv)->shape);
+    s.node = graph_conv2d_weight(g, pictures, dy, kernel, kernel, conv);
+    check(f, &s, DTYPE_F32);
+}
+
+static void test_conv2d_weight(void **state)
+{
+    const struct conv half = {.stride = 2, .pad = PAD(1)};
+    /* Lines in pieces, the last of which is shorter; all kernel rows at once, and each by itself; a kernel row in
+     * pieces, pixel by pixel; several parts, and several blocks of outputs. */
+    check_weight(*state, SHAPE(2, 20, 150, 16), 40, 3, (struct conv){.stride = 1, .pad = {1, 2, 1, 0}});
+    check_weight(*state, SHAPE(9, 32, 30, 64), 136, 4, half);
+    check_weight(*state, SHAPE(3, 9, 9, 512), 20, 4, half);
+    check_weight(*state, SHAPE(2, 7, 5, 3), 300, 3, (struct conv){.stride = 3});
+}
+
+static void check_transpose(const struct fixture *f, struct shape x, int64_t O, int64_t kernel, struct conv conv,
+                            enum dtype dtype)
+{
+    struct subject s = {0};
+    struct graph *g = &s.graph;
+    const int64_t I = shape_dim(x, -1);
+    s.node = graph_conv2d_transpose(g, graph_input(g, "x", DTYPE_F32, x),
+                                    graph_param(g, "w", PARAM_CONV_TRANSPOSE, SHAPE(I, kernel, kernel, O)),
+                                    conv.pad.top > 0 ? graph_input(g, "b", DTYPE_F32, SHAPE(O)) : NULL, conv);
+    check(f, &s, dtype);
+}
+
+static void test_conv2d_transpose(void **state)
+{
+    const struct conv twice = {.stride = 2, .pad = PAD(1)}, same = {.stride = 1, .pad = PAD(1)};
+    /* Phases whose weights all tasks share, and each task's own; a convolution, and Winograd's; few channels, in
+     * several bands of lines that are longer than a piece; one pixel. */
+    check_transpose(*state, SHAPE(3, 16, 17, 130), 70, 4, twice, DTYPE_F16);
+    check_transpose(*state, SHAPE(2, 5, 4, 300), 300, 3, twice, DTYPE_F32);
+    check_transpose(*state, SHAPE(2, 17, 18, 40), 24, 3, same, DTYPE_BF16);
+    check_transpose(*state, SHAPE(2, 20, 18, 40), 48, 3, same, DTYPE_F32);
+    check_transpose(*state, SHAPE(2, 19, 130, 270), 3, 4, twice, DTYPE_F16);
+    check_transpose(*state, SHAPE(70, 1, 1, 100), 200, 4, (struct conv){.stride = 1}, DTYPE_F16);
+}
+
+static void test_matmul(void **state)
+{
+    /* Matrices, and the rows, columns and summands of each: some are cut, and some share a task's scratch. */
+    static const int64_t sizes[][4] = {{1, 3000, 200, 700}, {1, 200, 700, 2500}, {6, 65, 70, 66}, {2, 300, 260, 300}};
+    for (int i = 0; i < 16; i++) {
+        struct subject s = {0};
+        struct graph *g = &s.graph;
+        const int64_t n = sizes[i / 4][0], M = sizes[i / 4][1], N = sizes[i / 4][2], K = sizes[i / 4][3];
+        const bool ta = i & 1, tb = i & 2;
+        struct node *a = graph_input(g, "a", DTYPE_F32, ta ? SHAPE(n, K, M) : SHAPE(n, M, K));
+        struct node *b = graph_input(g, "b", DTYPE_F32, tb ? SHAPE(n, N, K) : SHAPE(n, K, N));
+        s.node = graph_matmul(g, a, b, ta, tb);
+        check(*state, &s, DTYPE_F32);
+    }
+}
+
 static void test_linear(void **state)
 {
     static const int64_t sizes[][3] = {{300, 700, 1000}, {77, 768, 640},   {1, 1280, 1280},
@@ -269,8 +332,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv2d), cmocka_unit_test(test_linear),   cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_norms),  cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_conv2d),        cmocka_unit_test(test_conv2d_transpose), cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_conv2d_weight), cmocka_unit_test(test_linear),           cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_norms),         cmocka_unit_test(test_elements),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

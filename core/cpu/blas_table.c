@@ -4,7 +4,6 @@
  * which there is no core of our own.
  */
 #include "core/cpu/blas.h"
-#include "core/cpu/blas_gradients.h"
 #include "core/cpu/product.h"
 #include "core/cpu/reference.h"
 
@@ -17,14 +16,14 @@ static void pack(float *to, const struct cpu_weight *w, int64_t n, int64_t k)
         dtype_to_f32(to + i * k, w->stored, w->dtype, (size_t)(w->first + i * w->pitch), (size_t)k);
 }
 
-static void multiply(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m, int64_t n,
+static void multiply(float *c, int64_t c_pitch, const float *const *rows, const float *w, int64_t m, int64_t n,
                      int64_t k, bool add)
 {
     blas_multiply(&(struct blas_product){.m = m,
                                          .n = n,
                                          .k = k,
-                                         .a = a,
-                                         .a_pitch = a_pitch,
+                                         .a = rows[0],
+                                         .a_pitch = m > 1 ? rows[1] - rows[0] : k,
                                          .b = w,
                                          .b_pitch = k,
                                          .transpose_b = true,
@@ -46,15 +45,33 @@ static void finish(const struct product_block *block)
     }
 }
 
+static void outer(const struct product_outer *o)
+{
+    for (int64_t line = 0; line < o->lines; line++)
+        blas_multiply(&(struct blas_product){.m = o->m,
+                                             .n = o->n,
+                                             .k = o->k,
+                                             .a = o->a + line * o->k * o->a_pitch,
+                                             .a_pitch = o->a_pitch,
+                                             .transpose_a = true,
+                                             .b = o->b + line * o->line_pitch,
+                                             .b_pitch = o->b_pitch,
+                                             .c = o->c,
+                                             .c_pitch = o->c_pitch,
+                                             .add = o->add || line > 0});
+}
+
 /* OpenBLAS picks its kernels by the number of rows, so a row's bytes depend on its neighbours. */
 static const struct product_core core = {
     .tile_rows = 1,
     .tile_columns = 16,
     .depth_step = 1,
     .rows_independent = false,
+    .rows_anywhere = false,
     .pack = pack,
     .multiply = multiply,
     .finish = finish,
+    .outer = outer,
 };
 
 static void product(const struct cpu_call *call)
@@ -69,12 +86,22 @@ static size_t product_scratch(const struct node *node, int threads)
 
 static void product_transpose(const struct cpu_call *call)
 {
-    product_transpose_run(call, &core);
+    product_transpose_run(call, &core, NULL);
 }
 
 static size_t product_transpose_scratch(const struct node *node, int threads)
 {
-    return product_transpose_work(node, threads, &core);
+    return product_transpose_work(node, threads, &core, NULL);
+}
+
+static void product_weight(const struct cpu_call *call)
+{
+    product_weight_run(call, &core);
+}
+
+static size_t product_weight_scratch(const struct node *node, int threads)
+{
+    return product_weight_work(node, threads, &core);
 }
 
 /* Blocks of one matrix are about equally tall, so that threads end together. */
@@ -128,5 +155,5 @@ void cpu_kernels_blas(struct cpu_kernels *table)
     table->slot[OP_CONV2D] = (struct cpu_slot){product, product_scratch};
     table->slot[OP_CONV2D_TRANSPOSE] = (struct cpu_slot){product_transpose, product_transpose_scratch};
     table->slot[OP_MATMUL] = (struct cpu_slot){matmul, NULL};
-    blas_gradients(table);
+    table->slot[OP_CONV2D_WEIGHT] = (struct cpu_slot){product_weight, product_weight_scratch};
 }

@@ -8,8 +8,11 @@
  *     r even   kernel rows 1 and 3        phase 0:  y[2 p]     = w[3] x[p - 1] + w[1] x[p]
  *     r odd    kernel rows 0 and 2        phase 1:  y[2 p + 1] = w[2] x[p]     + w[0] x[p + 1]
  *
- * No zeros are multiplied and no sums collide. A phase's result is computed in one piece, then dealt out; with stride 1
- * there is one phase, and its result is the result.
+ * A transpose to few channels goes another way (product_spread.c), as does one of a single pixel, which is a product of
+ * matrices.
+ *
+ * No zeros are multiplied and no sums collide. A phase's result is dealt out as it is computed; with stride 1 there is
+ * one phase, and its result is the result.
  */
 #include "core/cpu/product.h"
 
@@ -27,7 +30,7 @@ struct phase {
 struct transpose {
     const struct cpu_call *call;
     const struct phase *phase;
-    float *w, *y;
+    float *w;
 };
 
 static int64_t round_to_line(int64_t floats)
@@ -65,31 +68,80 @@ static struct phase describe(const struct node *node, int64_t number)
     return p;
 }
 
+static bool is_empty(const struct phase *p)
+{
+    return shape_count(p->w.shape) == 0 || shape_count(p->conv.shape) == 0;
+}
+
+/* The convolution is one for the rival. */
+static bool is_rivals(const struct phase *p, const struct product_rival *rival)
+{
+    struct node conv = p->conv, w = p->w;
+    conv.input[1] = &w;
+    return p->step == 1 && rival && rival->suits(&conv);
+}
+
+/* The phase's weight is to be turned: the rival wants it so, or the core cannot read it as it is. */
+static bool is_turned(const struct phase *p, const struct node *weight, const struct product_core *core,
+                      const struct product_rival *rival)
+{
+    return is_rivals(p, rival) || !core->pack_columns || dtype_block(weight->dtype) > 1;
+}
+
+/* One pixel is spread over the whole result: rows of a matrix, [B, I] times [I, kh kw O]. */
+static bool is_matrix(const struct node *node, const struct product_core *core)
+{
+    const struct shape x = node->input[0]->shape, w = node->input[1]->shape;
+    return core->pack_columns && dtype_block(node->input[1]->dtype) == 1 && x.dim[1] == 1 && x.dim[2] == 1 &&
+           node->shape.dim[1] == w.dim[1] && node->shape.dim[2] == w.dim[2] && node->as.gemm.conv.pad.top == 0 &&
+           node->as.gemm.conv.pad.left == 0 && !node->input[2];
+}
+
+struct matrices {
+    struct node product, x, w;
+};
+
+static void describe_matrices(struct matrices *m, const struct node *node)
+{
+    const int64_t B = node->shape.dim[0], I = node->input[1]->shape.dim[0], N = shape_count(node->shape) / B;
+    m->x = (struct node){.op = OP_CONSTANT, .dtype = DTYPE_F32, .shape = SHAPE(B, I)};
+    m->w = (struct node){.op = OP_CONSTANT, .dtype = node->input[1]->dtype, .shape = SHAPE(I, N)};
+    m->product = (struct node){.op = OP_MATMUL, .inputs = 2, .shape = SHAPE(B, N), .input = {&m->x, &m->w}};
+}
+
 struct needs {
-    int64_t w, y; /* floats */
+    int64_t w; /* floats */
     size_t product;
 };
 
-static struct needs measure(const struct node *node, int threads, const struct product_core *core)
+static struct needs measure(const struct node *node, int threads, const struct product_core *core,
+                            const struct product_rival *rival)
 {
     const int64_t stride = node->as.gemm.conv.stride;
     struct needs most = {0};
     for (int64_t i = 0; i < stride * stride; i++) {
         struct phase p = describe(node, i);
         p.conv.input[1] = &p.w;
-        most.w = largest(most.w, round_to_line(shape_count(p.w.shape)));
-        if (stride > 1) most.y = largest(most.y, round_to_line(shape_count(p.conv.shape)));
-        if (shape_count(p.w.shape) == 0 || shape_count(p.conv.shape) == 0) continue;
-        const size_t work = product_work(&p.conv, threads, core);
+        if (is_empty(&p)) continue;
+        if (is_turned(&p, node->input[1], core, rival)) most.w = largest(most.w, round_to_line(shape_count(p.w.shape)));
+        const bool rivals = is_rivals(&p, rival);
+        const size_t work = rivals ? rival->slot.work(&p.conv, threads) : product_work(&p.conv, threads, core);
         if (work > most.product) most.product = work;
     }
     return most;
 }
 
-size_t product_transpose_work(const struct node *node, int threads, const struct product_core *core)
+size_t product_transpose_work(const struct node *node, int threads, const struct product_core *core,
+                              const struct product_rival *rival)
 {
-    const struct needs needs = measure(node, threads, core);
-    return (size_t)(needs.w + needs.y) * sizeof(float) + needs.product;
+    if (is_matrix(node, core)) {
+        struct matrices m;
+        describe_matrices(&m, node);
+        return product_work(&m.product, threads, core);
+    }
+    if (product_spread_suits(node, core)) return product_spread_work(node, threads, core);
+    const struct needs needs = measure(node, threads, core, rival);
+    return (size_t)needs.w * sizeof(float) + needs.product;
 }
 
 /* [I, kh, kw, O] becomes [O, height, width, I], turned round; a task is a few of the O. */
@@ -113,8 +165,8 @@ static void turn_task(void *context, int64_t task, int worker)
     }
 }
 
-/* Row `task` of the phase's result goes to its place in the result. Where no kernel row leads, there is the bias. */
-static void deal_task(void *context, int64_t task, int worker)
+/* Row `task` of a phase's result, where no kernel row leads: there is the bias. */
+static void fill_task(void *context, int64_t task, int worker)
 {
     (void)worker;
     const struct transpose *t = context;
@@ -123,35 +175,66 @@ static void deal_task(void *context, int64_t task, int worker)
     const int64_t O = whole[3], row = task / tall * whole[1] + task % tall * p->step + p->row;
     const float *bias = t->call->in[2];
     float *y = (float *)t->call->out + (row * whole[2] + p->column) * O;
-    for (int64_t c = 0; c < wide; c++, y += p->step * O) {
-        if (t->y)
-            memcpy(y, t->y + (task * wide + c) * O, (size_t)O * sizeof *y);
-        else
-            for (int64_t o = 0; o < O; o++) y[o] = bias ? bias[o] : 0;
-    }
+    for (int64_t c = 0; c < wide; c++, y += p->step * O)
+        for (int64_t o = 0; o < O; o++) y[o] = bias ? bias[o] : 0;
 }
 
-void product_transpose_run(const struct cpu_call *call, const struct product_core *core)
+/* The phase's convolution, to its own pixels of the result. */
+static void convolve(const struct transpose *t, const struct product_core *core, const struct product_rival *rival,
+                     void *scratch)
+{
+    const struct phase *p = t->phase;
+    const struct node *node = t->call->node;
+    const int64_t *whole = node->shape.dim, line = whole[2] * whole[3];
+    struct cpu_call part = *t->call;
+    part.node = &p->conv;
+    part.work = scratch;
+    const bool turned = is_turned(p, node->input[1], core, rival);
+    if (turned) {
+        pool_run(part.pool, turn_task, (void *)t, (p->w.shape.dim[0] + TURN_COLUMNS - 1) / TURN_COLUMNS);
+        part.in[1] = t->w;
+    }
+    if (is_rivals(p, rival)) {
+        rival->slot.run(&part);
+        return;
+    }
+    part.out = (float *)part.out + p->row * line + p->column * whole[3];
+    product_run_phase(&part, core,
+                      &(struct product_phase){.pixel_pitch = p->step * whole[3],
+                                              .line_pitch = p->step * line,
+                                              .image_pitch = whole[1] * line,
+                                              .weight = turned ? NULL : node->input[1],
+                                              .first_ky = p->first_ky,
+                                              .first_kx = p->first_kx,
+                                              .step = p->step});
+}
+
+void product_transpose_run(const struct cpu_call *call, const struct product_core *core,
+                           const struct product_rival *rival)
 {
     const struct node *node = call->node;
     const int64_t stride = node->as.gemm.conv.stride;
-    const struct needs needs = measure(node, pool_threads(call->pool), core);
-    float *w = call->work, *y = w + needs.w, *rest = y + needs.y;
+    if (is_matrix(node, core)) {
+        struct matrices m;
+        struct cpu_call product = *call;
+        describe_matrices(&m, node);
+        product.node = &m.product;
+        product_run(&product, core);
+        return;
+    }
+    if (product_spread_suits(node, core)) {
+        product_spread_run(call, core);
+        return;
+    }
+    const struct needs needs = measure(node, pool_threads(call->pool), core, rival);
+    float *w = call->work, *rest = w + needs.w;
     for (int64_t i = 0; i < stride * stride; i++) {
         struct phase p = describe(node, i);
-        const int64_t rows = p.conv.shape.dim[0] * p.conv.shape.dim[1];
-        struct transpose t = {.call = call, .phase = &p, .w = w};
-        if (shape_count(p.conv.shape) == 0) continue;
-        if (shape_count(p.w.shape) > 0) {
-            pool_run(call->pool, turn_task, &t, (p.w.shape.dim[0] + TURN_COLUMNS - 1) / TURN_COLUMNS);
-            p.conv.input[1] = &p.w;
-            struct cpu_call part = {.node = &p.conv, .work = rest, .pool = call->pool, .err = call->err};
-            part.in[0] = call->in[0];
-            part.in[1] = w;
-            part.in[2] = call->in[2];
-            part.out = t.y = stride > 1 ? y : call->out;
-            product_run(&part, core);
-        }
-        if (stride > 1 || !t.y) pool_run(call->pool, deal_task, &t, rows);
+        const struct transpose t = {.call = call, .phase = &p, .w = w};
+        p.conv.input[1] = &p.w;
+        if (is_empty(&p))
+            pool_run(call->pool, fill_task, (void *)&t, p.conv.shape.dim[0] * p.conv.shape.dim[1]);
+        else
+            convolve(&t, core, rival, rest);
     }
 }

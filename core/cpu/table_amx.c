@@ -91,15 +91,15 @@ static void multiply_one(float *c, int64_t c_pitch, const uint16_t *a, const uin
     _tile_stored(1, c + VEC_LANES, pitch);
 }
 
-static void multiply_bf16(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m,
-                          int64_t n, int64_t k, bool add)
+static void multiply_bf16(float *c, int64_t c_pitch, const float *const *rows, const float *w, int64_t m, int64_t n,
+                          int64_t k, bool add)
 {
     uint16_t rounded[2 * BF16_ROWS * BF16_PITCH];
     const int64_t steps = steps_of(k);
     shape_tiles();
     for (int64_t i = 0; i < m; i += 2 * BF16_ROWS) {
         const bool two = m - i > BF16_ROWS;
-        round_rows(rounded, a + i * a_pitch, a_pitch, two ? 2 * BF16_ROWS : BF16_ROWS, k);
+        round_rows(rounded, rows + i, two ? 2 * BF16_ROWS : BF16_ROWS, k);
         for (int64_t j = 0; j < n; j += BF16_COLUMNS) {
             const uint16_t *strip = (const uint16_t *)(const void *)(w + strip_at(j, steps));
             (two ? multiply_two : multiply_one)(c + i * c_pitch + j, c_pitch, rounded, strip, steps, add);

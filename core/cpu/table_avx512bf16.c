@@ -33,13 +33,13 @@ static void multiply_rows(float *c, int64_t c_pitch, const uint16_t *a, const ui
         for (int j = 0; j < 2; j++) vec_store(c + i * c_pitch + j * VEC_LANES, sum[i][j]);
 }
 
-static void multiply_bf16(float *c, int64_t c_pitch, const float *a, int64_t a_pitch, const float *w, int64_t m,
-                          int64_t n, int64_t k, bool add)
+static void multiply_bf16(float *c, int64_t c_pitch, const float *const *rows, const float *w, int64_t m, int64_t n,
+                          int64_t k, bool add)
 {
     uint16_t rounded[BF16_ROWS * BF16_PITCH];
     const int64_t steps = steps_of(k);
     for (int64_t i = 0; i < m; i += BF16_ROWS) {
-        round_rows(rounded, a + i * a_pitch, a_pitch, BF16_ROWS, k);
+        round_rows(rounded, rows + i, BF16_ROWS, k);
         for (int64_t j = 0; j < n; j += BF16_COLUMNS) {
             const uint16_t *strip = (const uint16_t *)(const void *)(w + strip_at(j, steps));
             for (int64_t r = 0; r < BF16_ROWS; r += TILE_ROWS)

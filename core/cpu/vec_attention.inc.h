@@ -170,13 +170,13 @@ static void attend(const struct attention_run *a, const struct attention_scratch
     const float *q = s->q + at * a->d;
     float *out = s->out + at * a->padded_d;
     for (int64_t i = 0; i < keys; i += TILE_ROWS)
-        tile(s->scores + i * TILE_COLUMNS, TILE_COLUMNS, s->k + i * a->d, a->d, q, a->d, false, TILE_VECS);
+        tile_apart(s->scores + i * TILE_COLUMNS, TILE_COLUMNS, s->k + i * a->d, a->d, q, a->d, false, TILE_VECS);
     if (a->call->node->as.attention.causal && first_key + keys > first_query + 1)
         hide_future(s->scores, keys, first_key, first_query);
     soften(a, s->scores, s->most + at, s->sum + at, out, keys);
     for (int64_t i = 0; i < a->padded_d; i += TILE_ROWS)
-        tile(out + i * TILE_COLUMNS, TILE_COLUMNS, s->v + i * ATTENTION_KEYS, ATTENTION_KEYS, s->scores, keys, true,
-             TILE_VECS);
+        tile_apart(out + i * TILE_COLUMNS, TILE_COLUMNS, s->v + i * ATTENTION_KEYS, ATTENTION_KEYS, s->scores, keys,
+                   true, TILE_VECS);
 }
 
 /* y [n, d] = (output / sum)^T */

@@ -68,9 +68,10 @@ static void pack_bf16(float *to, const struct cpu_weight *w, int64_t n, int64_t 
 }
 
 /* Rows of A, rounded, filled up with zeros to whole steps. */
-static void round_rows(uint16_t *to, const float *a, int64_t a_pitch, int64_t rows, int64_t k)
+static void round_rows(uint16_t *to, const float *const *rows, int64_t count, int64_t k)
 {
-    for (int64_t r = 0; r < rows; r++, to += BF16_PITCH, a += a_pitch)
+    for (int64_t r = 0; r < count; r++, to += BF16_PITCH) {
+        const float *a = rows[r];
         for (int64_t p = 0; p < k; p += BF16_DEPTH) {
             const int64_t left = k - p;
             const vec first = vec_load_part(a + p, (int)(left < VEC_LANES ? left : VEC_LANES));
@@ -80,4 +81,5 @@ static void round_rows(uint16_t *to, const float *a, int64_t a_pitch, int64_t ro
                     : vec_load_part(a + p + VEC_LANES, (int)(left < BF16_DEPTH ? left - VEC_LANES : VEC_LANES));
             _mm512_storeu_si512(to + p, pairs_of(first, second));
         }
+    }
 }

@@ -8,6 +8,7 @@ static const struct product_core bf16_core = {
     .tile_columns = BF16_COLUMNS,
     .depth_step = BF16_DEPTH,
     .rows_independent = true,
+    .rows_anywhere = false,
     .pack = pack_bf16,
     .multiply = multiply_bf16,
     .finish = finish,
@@ -25,12 +26,12 @@ static size_t product_scratch(const struct node *node, int threads)
 
 static void product_transpose(const struct cpu_call *call)
 {
-    product_transpose_run(call, &bf16_core);
+    product_transpose_run(call, &bf16_core, NULL);
 }
 
 static size_t product_transpose_scratch(const struct node *node, int threads)
 {
-    return product_transpose_work(node, threads, &bf16_core);
+    return product_transpose_work(node, threads, &bf16_core, NULL);
 }
 
 static void fill_slots(struct cpu_kernels *table)

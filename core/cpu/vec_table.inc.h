@@ -17,6 +17,8 @@
 static void fill_slots(struct cpu_kernels *table)
 {
     table->slot[OP_LINEAR] = (struct cpu_slot){product, product_scratch};
+    table->slot[OP_MATMUL] = (struct cpu_slot){matmul, matmul_scratch};
+    table->slot[OP_CONV2D_WEIGHT] = (struct cpu_slot){product_weight, product_weight_scratch};
     table->slot[OP_CONV2D] = (struct cpu_slot){convolution, convolution_scratch};
     table->slot[OP_CONV2D_TRANSPOSE] = (struct cpu_slot){product_transpose, product_transpose_scratch};
     table->slot[OP_ATTENTION] = (struct cpu_slot){attention, attention_scratch};

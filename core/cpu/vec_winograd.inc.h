@@ -117,3 +117,15 @@ static size_t convolution_scratch(const struct node *node, int threads)
     return winograd_suits(node) ? winograd_work(node, threads, &winograd_core)
                                 : product_work(node, threads, &product_core);
 }
+
+static const struct product_rival rival = {winograd_suits, {convolution, convolution_scratch}};
+
+static void product_transpose(const struct cpu_call *call)
+{
+    product_transpose_run(call, &product_core, &rival);
+}
+
+static size_t product_transpose_scratch(const struct node *node, int threads)
+{
+    return product_transpose_work(node, threads, &product_core, &rival);
+}

@@ -19,6 +19,8 @@
  */
 #include "core/cpu/winograd.h"
 
+#include "core/cpu/cut.h"
+
 enum {
     FEWEST_PIXELS = 256,  /* of a picture; below, transforming the weights costs more than is saved */
     FEWEST_CHANNELS = 32, /* in and out */
@@ -43,27 +45,6 @@ struct winograd {
     int64_t first_column, columns_now;
     float *u, *own;
 };
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t round_up(int64_t a, int64_t to)
-{
-    return divide_up(a, to) * to;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The size of equal pieces, multiples of `step`, that `whole` is cut into if a piece may be `most` long. */
-static int64_t even_piece(int64_t whole, int64_t most, int64_t step)
-{
-    return round_up(divide_up(whole, divide_up(whole, most < step ? step : most)), step);
-}
 
 bool winograd_suits(const struct node *node)
 {
@@ -100,14 +81,14 @@ static struct winograd describe(const struct node *node, const struct winograd_c
     g.tall = y[1];
     g.wide = y[2];
     g.O = y[3];
-    g.squares_wide = divide_up(g.wide, 2);
-    g.squares_of_image = divide_up(g.tall, 2) * g.squares_wide;
+    g.squares_wide = cut_count(g.wide, 2);
+    g.squares_of_image = cut_count(g.tall, 2) * g.squares_wide;
     g.squares = y[0] * g.squares_of_image;
-    g.depth = even_piece(g.I, DEPTH, 16);
-    g.block_squares = even_piece(g.squares, SQUARES, core->product->tile_rows);
-    g.block_columns = even_piece(g.O, COLUMNS, core->product->tile_columns);
+    g.depth = cut_evenly(g.I, DEPTH, 16);
+    g.block_squares = cut_evenly(g.squares, SQUARES, core->product->tile_rows);
+    g.block_columns = cut_evenly(g.O, COLUMNS, core->product->tile_columns);
     const int64_t blocks = WEIGHT_FLOATS / WINOGRAD_PLANES / g.I / g.block_columns;
-    g.columns = even_piece(g.O, blocks * g.block_columns, g.block_columns);
+    g.columns = cut_evenly(g.O, blocks * g.block_columns, g.block_columns);
     return g;
 }
 
@@ -123,10 +104,10 @@ static void weights_task(void *context, int64_t task, int worker)
     (void)worker;
     const struct winograd *g = context;
     const int64_t step = g->core->product->tile_columns, at = task * step;
-    const int64_t n = smaller(step, g->columns_now - at), padded = round_up(g->columns_now, step);
+    const int64_t n = cut_smaller(step, g->columns_now - at), padded = cut_round_up(g->columns_now, step);
     const int64_t first = (g->first_column + at) * 9 * g->I;
     for (int64_t k = 0; k < g->I; k += g->depth) {
-        const int64_t depth = smaller(g->depth, g->I - k);
+        const int64_t depth = cut_smaller(g->depth, g->I - k);
         const struct cpu_weight w = {g->call->in[1], g->node->input[1]->dtype, first + k, g->I};
         g->core->weights(g->u + k * padded + at * depth, u_plane(g), &w, n, depth);
     }
@@ -184,23 +165,31 @@ static void transform_output(const struct winograd *g, const float *m, int64_t f
 }
 
 /* Some squares, some filters. Rows of V behind the last square hold anything: rows are independent. */
+/* Sums of a k block for so many squares and filters, plane by plane. */
+static void multiply_planes(const struct winograd *g, float *m, const float *v, const float *u, int64_t squares,
+                            int64_t columns, int64_t depth, bool add)
+{
+    const float *rows[SQUARES];
+    for (int plane = 0; plane < WINOGRAD_PLANES; plane++, u += u_plane(g)) {
+        for (int64_t i = 0; i < g->block_squares; i++) rows[i] = v + plane * v_plane(g) + i * PITCH;
+        g->core->product->multiply(m + plane * m_plane(g), m_pitch(g), rows, u, squares, columns, depth, add);
+    }
+}
+
 static void block_task(void *context, int64_t task, int worker)
 {
     const struct winograd *g = context;
-    const int64_t square_blocks = divide_up(g->squares, g->block_squares);
-    const int64_t first = task % square_blocks * g->block_squares, n = smaller(g->block_squares, g->squares - first);
+    const int64_t square_blocks = cut_count(g->squares, g->block_squares);
+    const int64_t first = task % square_blocks * g->block_squares,
+                  n = cut_smaller(g->block_squares, g->squares - first);
     const int64_t at = task / square_blocks * g->block_columns,
-                  columns = smaller(g->block_columns, g->columns_now - at);
-    const int64_t padded = round_up(g->columns_now, g->core->product->tile_columns);
+                  columns = cut_smaller(g->block_columns, g->columns_now - at);
+    const int64_t padded = cut_round_up(g->columns_now, g->core->product->tile_columns);
     float *v = g->own + worker * WINOGRAD_PLANES * (v_plane(g) + m_plane(g)), *m = v + WINOGRAD_PLANES * v_plane(g);
     for (int64_t k = 0; k < g->I; k += g->depth) {
-        const int64_t depth = smaller(g->depth, g->I - k);
+        const int64_t depth = cut_smaller(g->depth, g->I - k);
         transform_input(g, v, first, n, k, depth);
-        for (int plane = 0; plane < WINOGRAD_PLANES; plane++) {
-            const float *u = g->u + plane * u_plane(g) + k * padded + at * depth;
-            g->core->product->multiply(m + plane * m_plane(g), m_pitch(g), v + plane * v_plane(g), PITCH, u, n, columns,
-                                       depth, k > 0);
-        }
+        multiply_planes(g, m, v, g->u + k * padded + at * depth, n, columns, depth, k > 0);
     }
     transform_output(g, m, first, n, g->first_column + at, columns);
 }
@@ -211,10 +200,10 @@ void winograd_run(const struct cpu_call *call, const struct winograd_core *core)
     g.call = call;
     g.u = call->work;
     g.own = g.u + WINOGRAD_PLANES * u_plane(&g);
-    const int64_t square_blocks = divide_up(g.squares, g.block_squares);
+    const int64_t square_blocks = cut_count(g.squares, g.block_squares);
     for (; g.first_column < g.O; g.first_column += g.columns) {
-        g.columns_now = smaller(g.columns, g.O - g.first_column);
-        pool_run(call->pool, weights_task, &g, divide_up(g.columns_now, core->product->tile_columns));
-        pool_run(call->pool, block_task, &g, divide_up(g.columns_now, g.block_columns) * square_blocks);
+        g.columns_now = cut_smaller(g.columns, g.O - g.first_column);
+        pool_run(call->pool, weights_task, &g, cut_count(g.columns_now, core->product->tile_columns));
+        pool_run(call->pool, block_task, &g, cut_count(g.columns_now, g.block_columns) * square_blocks);
     }
 }
