@@ -279,6 +279,9 @@ static void conv2d_transpose(const struct vk_caps *caps, const struct node *node
 
 enum { MOST_TERMS = 32768, WEIGHT_TERMS = 4096 };
 
+/* A_FOURS of outer_subgroup.comp. */
+enum { NO_FOURS, TERM_FOURS, LINE_FOURS };
+
 struct outer {
     int64_t matrices, M, N, K, most;
     int64_t a_matrix, a_m, a_k, b_matrix, y_matrix, y_m; /* from one to the next */
@@ -295,6 +298,7 @@ static struct vk_dispatch *build_outer(const struct vk_caps *caps, const struct 
     vk_spec(d, caps->subgroup);
     vk_spec(d, (uint32_t)at_once);
     vk_spec(d, gradient);
+    vk_spec(d, o->a_k == 1 && o->K % 4 == 0 ? TERM_FOURS : o->a_m == 1 && o->M % 4 == 0 ? LINE_FOURS : NO_FOURS);
     vk_groups(caps, d, o->matrices * row_groups * column_groups);
     vk_parts_bind(job, d, node, parts);
     vk_read(d, gradient ? VK_IN + 1 : VK_IN);
