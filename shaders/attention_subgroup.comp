@@ -22,9 +22,9 @@ const uint DTYPE = 0;
 
 layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 y[]; };
 #include "weights4.glsl"
-FLOATS4(q, 1);
-FLOATS4(k, 2);
-FLOATS4(v, 3);
+TEXELS4(q, 1);
+TEXELS4(k, 2);
+TEXELS4(v, 3);
 
 layout(push_constant) uniform arguments
 {

@@ -25,8 +25,8 @@ layout(constant_id = 4) const uint FOURS = 0; // O is a multiple of 4
 
 layout(std430, binding = 0) buffer result_buffer { float y[]; };
 #include "weights4.glsl"
-FLOATS4(x, 1);
-WEIGHTS4(w, 2);
+TEXELS4(x, 1);
+TEXELS4(w, 2);
 layout(std430, binding = 3) readonly buffer bias_buffer { float bias[]; };
 layout(std430, binding = 4) readonly buffer residual_buffer { float residual[]; };
 layout(std430, binding = 0) buffer result4_buffer { u64vec2 y4[]; }; // the same by fours
@@ -97,7 +97,7 @@ void main()
         }
 
     if (first_channel >= O) return;
-    const vec4 b = FOURS != 0 && has_bias != 0 ? FLOAT4(bias4, first_channel / 4) : vec4(0.0);
+    const vec4 b = FOURS != 0 && has_bias != 0 ? floats_at(bias4[first_channel / 4]) : vec4(0.0);
     for (uint p = 0; p < PIXELS && first_pixel + p < end_pixel; p++) {
         // This is sum[p]; but with an index that is no constant, all sums would be stored lane by lane all the time.
         vec4 v = sum[0];
@@ -105,7 +105,7 @@ void main()
         const uint row = first_pixel + p;
         if (FOURS != 0) {
             v = activate4(ACT, v + b);
-            if (has_residual != 0) v += FLOAT4(residual4, (row / rows_each * O + first_channel) / 4);
+            if (has_residual != 0) v += floats_at(residual4[(row / rows_each * O + first_channel) / 4]);
             y4[(row * O + first_channel) / 4] = four_words(v);
         } else {
             [[unroll]] for (uint c = 0; c < CHANNELS; c++)

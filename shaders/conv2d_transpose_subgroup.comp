@@ -19,8 +19,8 @@ layout(constant_id = 2) const uint DTYPE = 0;
 
 layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 y[]; };
 #include "weights4.glsl"
-FLOATS4(x, 1);
-WEIGHTS4(w, 2);
+TEXELS4(x, 1);
+TEXELS4(w, 2);
 FLOATS4(bias, 3);
 
 layout(push_constant) uniform arguments
@@ -83,7 +83,7 @@ void main()
         }
 
     if (channel4 >= O4) return;
-    const vec4 b = has_bias != 0 ? FLOAT4(bias, channel4) : vec4(0.0);
+    const vec4 b = has_bias != 0 ? floats_at(bias[channel4]) : vec4(0.0);
     for (uint p = 0; p < PIXELS && first + p < pictures * area; p++) {
         const uint pixel = first + p;
         const uint r = uint(first_row) + pixel / phase_wide % phase_tall * uint(stride);

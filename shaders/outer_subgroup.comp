@@ -24,10 +24,10 @@ const uint NONE = 0, TERMS = 1, LINES = 2;       // its values: none, of a row's
 const uint DTYPE = 0;
 
 layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 y[]; };
-layout(std430, binding = 1) readonly buffer a_buffer { float a[]; };
 #include "weights4.glsl"
-FLOATS4(a4, 1); // the same by fours
-FLOATS4(b, 2);
+TEXELS4(a4, 1);
+TEXELS4(b, 2);
+layout(std430, binding = 3) readonly buffer a_buffer { float a[]; }; // as a4
 
 layout(push_constant) uniform arguments
 {

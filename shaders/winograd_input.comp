@@ -14,7 +14,7 @@ const uint DTYPE = 0;
 #include "winograd.glsl"
 
 layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 v[]; };
-FLOATS4(x, 1);
+TEXELS4(x, 1);
 
 layout(push_constant) uniform arguments
 {

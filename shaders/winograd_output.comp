@@ -16,7 +16,7 @@ const uint DTYPE = 0;
 #include "winograd.glsl"
 
 layout(std430, binding = 0) buffer result_buffer { u64vec2 y[]; };
-FLOATS4(m, 1);
+TEXELS4(m, 1);
 FLOATS4(bias, 2);
 FLOATS4(residual, 3); // may be the result's own bytes
 
@@ -31,7 +31,7 @@ layout(push_constant) uniform arguments
 void finish(vec4 sum, uint row, uint o)
 {
     vec4 result = activate4(ACT, sum);
-    if (has_residual != 0) result += FLOAT4(residual, row / rows_each * O4 + o);
+    if (has_residual != 0) result += floats_at(residual[row / rows_each * O4 + o]);
     y[row * O4 + o] = four_words(result);
 }
 
@@ -53,7 +53,7 @@ void main()
         [[unroll]] for (uint c = 0; c < 6; c++) line[c] = columns[c][r];
         from_points(line, pixels[r]);
     }
-    const vec4 b = has_bias != 0 ? FLOAT4(bias, o) : vec4(0.0);
+    const vec4 b = has_bias != 0 ? floats_at(bias[o]) : vec4(0.0);
     [[unroll]] for (uint r = 0; r < 4; r++)
         [[unroll]] for (uint c = 0; c < 4; c++)
             if (row + r < tall && column + c < wide) finish(pixels[r][c] + b, from + r * wide + c, o);

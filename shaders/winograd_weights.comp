@@ -14,7 +14,7 @@ layout(constant_id = 0) const uint DTYPE = 0;
 #include "winograd.glsl"
 
 layout(std430, binding = 0) writeonly buffer result_buffer { u64vec2 u[]; };
-WEIGHTS4(w, 1);
+TEXELS4(w, 1);
 
 layout(push_constant) uniform arguments { uint O, I4; };
 

@@ -16,6 +16,7 @@ enum {
     NO_LOOP_LIMIT = 1 << 30,
     /* What the planner and the loader of weights align to (MEMORY_ALIGNMENT). */
     MOST_OFFSET_ALIGNMENT = MEMORY_ALIGNMENT,
+    SMALLEST_TEXEL = 4, /* bytes, of a word of blocks */
 };
 
 /* Nanoseconds after which work that was handed over counts as stuck. */
@@ -199,6 +200,8 @@ static enum status read_caps(struct vk_device *d, struct error *err)
         .shared_bytes = limits->maxComputeSharedMemorySize,
         .groups = {limits->maxComputeWorkGroupCount[0], limits->maxComputeWorkGroupCount[1],
                    limits->maxComputeWorkGroupCount[2]},
+        .texels = limits->minTexelBufferOffsetAlignment <= MOST_OFFSET_ALIGNMENT &&
+                  limits->maxTexelBufferElements >= limits->maxStorageBufferRange / SMALLEST_TEXEL,
         .storage_range = limits->maxStorageBufferRange,
         .allocation_bytes = sizes3.maxMemoryAllocationSize,
         .loop_limit = d->driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE ? LLVMPIPE_LOOP_LIMIT : NO_LOOP_LIMIT,

@@ -32,6 +32,7 @@ struct vk_caps {
     bool subgroup_control; /* a kernel may ask for whole subgroups of `subgroup` lanes */
     bool int64;            /* integers of 64 bits in shaders */
     bool half_storage;     /* buffers of halves */
+    bool texels;           /* kernels may read values by texels (vk_as_texels): of any size, at any offset */
     uint32_t cores;        /* processors that run workgroups; a guess, unless the driver says it */
     struct vk_fragment fragment;
     uint32_t invocations;      /* most in a workgroup */

@@ -30,6 +30,7 @@
 
 #define VK_DEVICE_MAP(X)                                                                                               \
     X(CreateBuffer)                                                                                                    \
+    X(CreateBufferView)                                                                                                \
     X(AllocateMemory)                                                                                                  \
     X(BindBufferMemory)                                                                                                \
     X(MapMemory)                                                                                                       \
@@ -57,6 +58,7 @@
     X(DestroyDevice)                                                                                                   \
     X(GetDeviceQueue)                                                                                                  \
     X(DestroyBuffer)                                                                                                   \
+    X(DestroyBufferView)                                                                                               \
     X(FreeMemory)                                                                                                      \
     X(GetBufferMemoryRequirements)                                                                                     \
     X(DestroyCommandPool)                                                                                              \

@@ -163,6 +163,13 @@ void vk_work(struct vk_dispatch *d, size_t offset, size_t bytes, bool written)
     bind(d, (struct vk_binding){.operand = VK_WORK, .offset = offset, .bytes = bytes, .written = written});
 }
 
+void vk_as_texels(struct vk_dispatch *d, enum dtype dtype)
+{
+    d->texels++;
+    assert(d->binding_count == 1 + d->texels);
+    d->bindings[d->texels].texel = dtype_block(dtype) > 1 ? sizeof(uint32_t) : dtype_bytes(dtype, 4);
+}
+
 void vk_spec(struct vk_dispatch *d, uint32_t value)
 {
     assert(d->spec_count < VK_MAX_SPECS);

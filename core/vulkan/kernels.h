@@ -27,6 +27,7 @@ enum vk_operand { VK_IN, VK_OUT = NODE_MAX_INPUTS, VK_WORK, VK_CHECK };
 struct vk_binding {
     enum vk_operand operand;
     bool written;
+    size_t texel;         /* bytes of one, if it is read by texels; 0: a storage buffer */
     size_t offset, bytes; /* of VK_WORK */
 };
 
@@ -36,6 +37,7 @@ struct vk_dispatch {
     uint32_t specs[VK_MAX_SPECS];   /* constant_id 0, 1, ... */
     uint32_t pushes[VK_MAX_PUSHES]; /* the shader's push constants, as words */
     int binding_count, spec_count, push_count;
+    int texels; /* how many bindings, from the second on, are read by texels */
     uint32_t groups[3];
     uint32_t subgroup; /* the kernel relies on whole subgroups of so many lanes; 0: it does not */
     uint64_t loops;    /* most iterations of all loops of an invocation together */
@@ -118,6 +120,9 @@ void vk_read(struct vk_dispatch *d, int operand);
 void vk_read_or(struct vk_dispatch *d, const struct node *node, int input, int other); /* the other if it is missing */
 void vk_write(struct vk_dispatch *d, int operand);
 void vk_work(struct vk_dispatch *d, size_t offset, size_t bytes, bool written);
+/* What was bound last is read by texels, of four elements of such a type or, where it has blocks, of a word
+ * (weights4.glsl). The result comes first, then all of these, then what else there is; none may be the result's bytes. */
+void vk_as_texels(struct vk_dispatch *d, enum dtype dtype);
 void vk_spec(struct vk_dispatch *d, uint32_t value);
 void vk_push(struct vk_dispatch *d, int64_t value); /* what does not fit into 32 bits makes the row refuse the node */
 void vk_push_float(struct vk_dispatch *d, float value);

@@ -76,7 +76,9 @@ static void redirect(struct vk_dispatch *d, const struct staged *s)
     for (int i = 0; i < d->binding_count; i++) {
         struct vk_binding *b = &d->bindings[i];
         if (b->operand > VK_OUT || s->bytes[b->operand] == 0) continue;
-        *b = (struct vk_binding){VK_WORK, b->written, s->offset[b->operand], s->bytes[b->operand]};
+        b->offset = s->offset[b->operand];
+        b->bytes = s->bytes[b->operand];
+        b->operand = VK_WORK;
     }
 }
 

@@ -22,8 +22,14 @@ static int64_t pixels_at_once(int64_t pixels)
 /* Subgroups of 4, 8 and 16 lanes are what that device has, by the width of the processor's vectors. */
 static bool is_software(const struct vk_caps *caps)
 {
-    return caps->class == VK_CLASS_CPU && caps->shuffle && caps->int64 && caps->subgroup_control &&
+    return caps->class == VK_CLASS_CPU && caps->shuffle && caps->int64 && caps->texels && caps->subgroup_control &&
            caps->subgroup <= 16;
+}
+
+static void read_texels(struct vk_dispatch *d, const struct node *node, int input)
+{
+    vk_read(d, VK_IN + input);
+    vk_as_texels(d, node->input[input]->dtype);
 }
 
 static bool fits(const struct vk_caps *caps, const struct node *node)
@@ -85,8 +91,8 @@ static void build(const struct vk_caps *caps, const struct node *node, struct vk
     };
     struct vk_dispatch *d = add_product(caps, job, &p);
     vk_write(d, VK_OUT);
-    vk_read(d, VK_IN);
-    vk_read(d, VK_IN + 1);
+    read_texels(d, node, 0);
+    read_texels(d, node, 1);
     vk_read_or(d, node, epilogue ? 2 : 0, VK_IN);
     vk_read_or(d, node, epilogue ? 3 : 0, VK_IN);
     vk_push(d, epilogue && node->input[2]);
@@ -125,10 +131,11 @@ static void matmul_inner(const struct vk_caps *caps, const struct node *node, st
 enum {
     PLANES = 36,
     SIDE = 4,               /* a square has SIDE x SIDE results */
-    FEWEST_PIXELS = 576,    /* of a picture; below, transforming the filters costs more than is saved */
-    FEWEST_CHANNELS = 32,   /* in and out; below, it is the pixels and results */
+    FEWEST_PIXELS = 1024,   /* of a picture; below, transforming the filters costs more than is saved */
+    FEWEST_CHANNELS = 32,   /* in and out, and */
+    FEWEST_TOGETHER = 96,   /* both; below, it is the pixels and results */
     SQUARE_BYTES = 1 << 22, /* about what squares take at a time, which is as fast with any size that was tried */
-    MOST_CHUNKS = (VK_MAX_DISPATCHES - 1) / 3,
+    MOST_CHUNKS = 16,       /* which leaves some of VK_MAX_DISPATCHES to whoever copies operands */
 };
 
 /* U, V and M of winograd.glsl lie in the scratch one after the other; the latter two for some squares at a time, of the
@@ -154,8 +161,8 @@ static bool fits_winograd(const struct vk_caps *caps, const struct node *node)
 {
     const int64_t *y = node->shape.dim, *w = node->input[1]->shape.dim;
     return fits(caps, node) && node->as.gemm.conv.stride == 1 && w[1] == 3 && w[2] == 3 && w[0] % 4 == 0 &&
-           w[0] >= FEWEST_CHANNELS && w[3] >= FEWEST_CHANNELS && y[1] >= SIDE && y[2] >= SIDE &&
-           y[1] * y[2] >= FEWEST_PIXELS && plane_bytes(w[0], w[3]) <= caps->storage_range;
+           w[0] >= FEWEST_CHANNELS && w[3] >= FEWEST_CHANNELS && w[0] + w[3] >= FEWEST_TOGETHER && y[1] >= SIDE &&
+           y[2] >= SIDE && y[1] * y[2] >= FEWEST_PIXELS && plane_bytes(w[0], w[3]) <= caps->storage_range;
 }
 
 static void winograd_weights(const struct vk_caps *caps, const struct node *node, struct vk_job *job,
@@ -165,7 +172,7 @@ static void winograd_weights(const struct vk_caps *caps, const struct node *node
     struct vk_dispatch *d = vk_dispatch_add(job, "winograd_weights");
     vk_spec(d, node->input[1]->dtype);
     vk_work(d, 0, g->u_bytes, true);
-    vk_read(d, VK_IN + 1);
+    read_texels(d, node, 1);
     vk_push(d, w[0]);
     vk_push(d, w[3] / 4);
     vk_linear(caps, d, w[0] * w[3] / 4);
@@ -178,7 +185,7 @@ static void winograd_input(const struct vk_caps *caps, const struct node *node, 
     const struct padding pad = node->as.gemm.conv.pad;
     struct vk_dispatch *d = vk_dispatch_add(job, "winograd_input");
     vk_work(d, g->v, plane_bytes(squares, x[3]), true);
-    vk_read(d, VK_IN);
+    read_texels(d, node, 0);
     const int64_t pushes[] = {first, squares, x[3] / 4, x[1], x[2], g->wide, g->of_picture, pad.top, pad.left};
     for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
     vk_linear(caps, d, squares * x[3] / 4);
@@ -199,7 +206,9 @@ static void winograd_product(const struct vk_caps *caps, const struct node *node
     struct vk_dispatch *d = add_product(caps, job, &p);
     vk_work(d, g->m, plane_bytes(squares, p.O), true);
     vk_work(d, g->v, plane_bytes(squares, p.I), false);
+    vk_as_texels(d, DTYPE_F32);
     vk_work(d, 0, g->u_bytes, false);
+    vk_as_texels(d, DTYPE_F32);
     for (int i = 0; i < 2; i++) vk_read(d, VK_IN);
     for (int i = 0; i < 2; i++) vk_push(d, 0);
     vk_push(d, 1);
@@ -213,6 +222,7 @@ static void winograd_output(const struct vk_caps *caps, const struct node *node,
     vk_spec(d, (uint32_t)node->as.gemm.act);
     vk_write(d, VK_OUT);
     vk_work(d, g->m, plane_bytes(squares, y[3]), false);
+    vk_as_texels(d, DTYPE_F32);
     for (int i = 2; i < 4; i++) vk_read_or(d, node, i, VK_IN);
     const int64_t pushes[] = {first, squares, y[3] / 4, y[1], y[2], g->wide, g->of_picture};
     for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
@@ -263,8 +273,8 @@ static void conv2d_transpose(const struct vk_caps *caps, const struct node *node
     vk_spec(d, (uint32_t)at_once);
     vk_spec(d, node->input[1]->dtype);
     vk_write(d, VK_OUT);
-    vk_read(d, VK_IN);
-    vk_read(d, VK_IN + 1);
+    read_texels(d, node, 0);
+    read_texels(d, node, 1);
     vk_read_or(d, node, 2, VK_IN);
     const int64_t pushes[] = {y[0], y[1],   y[2],         y[3] / 4,      x[1], x[2], x[3] / 4,     w[1],
                               w[2], stride, conv.pad.top, conv.pad.left, tall, wide, pixel_groups, channel_groups};
@@ -301,8 +311,9 @@ static struct vk_dispatch *build_outer(const struct vk_caps *caps, const struct 
     vk_spec(d, o->a_k == 1 && o->K % 4 == 0 ? TERM_FOURS : o->a_m == 1 && o->M % 4 == 0 ? LINE_FOURS : NO_FOURS);
     vk_groups(caps, d, o->matrices * row_groups * column_groups);
     vk_parts_bind(job, d, node, parts);
+    read_texels(d, node, gradient ? 1 : 0);
+    read_texels(d, node, gradient ? 0 : 1);
     vk_read(d, gradient ? VK_IN + 1 : VK_IN);
-    vk_read(d, gradient ? VK_IN : VK_IN + 1);
     const int64_t pushes[] = {
         shape_count(node->shape), o->M,        o->N / 4, o->K,       o->most,       o->a_matrix, o->a_m, o->a_k,
         o->b_matrix / 4,          o->y_matrix, o->y_m,   row_groups, column_groups, o->matrices};
@@ -383,7 +394,7 @@ static void attention(const struct vk_caps *caps, const struct node *node, struc
     vk_spec(d, (uint32_t)head4);
     vk_spec(d, node->as.attention.causal);
     vk_write(d, VK_OUT);
-    for (int i = 0; i < 3; i++) vk_read(d, VK_IN + i);
+    for (int i = 0; i < 3; i++) read_texels(d, node, i);
     const int64_t pushes[] = {tasks, T, S, heads, query_groups};
     for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) vk_push(d, pushes[i]);
     vk_push_float(d, node->as.attention.scale);

@@ -99,10 +99,11 @@ static struct buffer *create_buffer(struct vk_memory *memory, size_t bytes, VkMe
                       d->properties.deviceName, (double)d->caps.allocation_bytes / (1024.0 * 1024.0), what);
         goto done;
     }
+    const VkBufferUsageFlags texels = d->caps.texels ? VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT : 0;
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                      .size = buffer->size,
                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                                              VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+                                              VK_BUFFER_USAGE_TRANSFER_DST_BIT | texels};
     status = vk_check(d, d->f->CreateBuffer(d->handle, &info, NULL, &buffer->handle), what, err);
     if (status == STATUS_OK) status = bind_memory(memory, buffer, need, want, what, err);
 done:

@@ -55,10 +55,12 @@ void vk_pipelines_clear(struct vk_pipelines *p)
     const struct vk_device *d = p->device;
     keep_compiled(p);
     for (int i = 0; i < p->count; i++) d->f->DestroyPipeline(d->handle, p->made[i].handle, NULL);
-    for (int i = 0; i <= VK_MAX_BINDINGS; i++) {
-        if (p->layouts[i]) d->f->DestroyPipelineLayout(d->handle, p->layouts[i], NULL);
-        if (p->sets[i]) d->f->DestroyDescriptorSetLayout(d->handle, p->sets[i], NULL);
-    }
+    for (int i = 0; i <= VK_MAX_BINDINGS; i++)
+        for (int texels = 0; texels < VK_MAX_BINDINGS; texels++) {
+            const struct vk_layout *layout = &p->layouts[i][texels];
+            if (layout->pipeline) d->f->DestroyPipelineLayout(d->handle, layout->pipeline, NULL);
+            if (layout->set) d->f->DestroyDescriptorSetLayout(d->handle, layout->set, NULL);
+        }
     if (p->cache) d->f->DestroyPipelineCache(d->handle, p->cache, NULL);
     memory_free(p->made);
     *p = (struct vk_pipelines){0};
@@ -73,13 +75,16 @@ static const struct vk_shader *find_shader(const char *name, bool half)
     return found;
 }
 
-static enum status need_layout(struct vk_pipelines *p, int bindings, struct error *err)
+static enum status need_layout(struct vk_pipelines *p, int bindings, int texels, struct error *err)
 {
     struct vk_device *d = p->device;
+    struct vk_layout *made = &p->layouts[bindings][texels];
     VkDescriptorSetLayoutBinding list[VK_MAX_BINDINGS];
     for (uint32_t i = 0; i < VK_MAX_BINDINGS; i++)
         list[i] = (VkDescriptorSetLayoutBinding){.binding = i,
-                                                 .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                 .descriptorType = i >= 1 && i <= (uint32_t)texels
+                                                                       ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                                                                       : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
                                                  .descriptorCount = 1,
                                                  .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
     const VkDescriptorSetLayoutCreateInfo set = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
@@ -88,15 +93,15 @@ static enum status need_layout(struct vk_pipelines *p, int bindings, struct erro
     const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = PUSH_BYTES};
     VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                          .setLayoutCount = 1,
-                                         .pSetLayouts = &p->sets[bindings],
+                                         .pSetLayouts = &made->set,
                                          .pushConstantRangeCount = 1,
                                          .pPushConstantRanges = &range};
     enum status status = STATUS_OK;
-    if (!p->sets[bindings])
-        status = vk_check(d, d->f->CreateDescriptorSetLayout(d->handle, &set, NULL, &p->sets[bindings]),
-                          "preparing a kernel", err);
-    if (status == STATUS_OK && !p->layouts[bindings])
-        status = vk_check(d, d->f->CreatePipelineLayout(d->handle, &layout, NULL, &p->layouts[bindings]),
+    if (!made->set)
+        status =
+            vk_check(d, d->f->CreateDescriptorSetLayout(d->handle, &set, NULL, &made->set), "preparing a kernel", err);
+    if (status == STATUS_OK && !made->pipeline)
+        status = vk_check(d, d->f->CreatePipelineLayout(d->handle, &layout, NULL, &made->pipeline),
                           "preparing a kernel", err);
     return status;
 }
@@ -124,7 +129,7 @@ static enum status compile(struct vk_pipelines *p, const struct vk_dispatch *d, 
                                                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                                                   .pName = "main",
                                                   .pSpecializationInfo = &specs},
-                                        .layout = p->layouts[d->binding_count]};
+                                        .layout = p->layouts[d->binding_count][d->texels].pipeline};
     if (d->subgroup && device->caps.subgroup_control) {
         info.stage.pNext = &subgroup;
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
@@ -150,8 +155,10 @@ static enum status grow(struct vk_pipelines *p, struct error *err)
     return STATUS_OK;
 }
 
-enum status vk_pipelines_get(struct vk_pipelines *p, const struct vk_dispatch *d, VkPipeline *out, struct error *err)
+enum status vk_pipelines_get(struct vk_pipelines *p, const struct vk_dispatch *d, VkPipeline *out,
+                             const struct vk_layout **layout, struct error *err)
 {
+    *layout = &p->layouts[d->binding_count][d->texels];
     const struct vk_shader *shader = find_shader(d->shader, d->half);
     if (!shader) return fail(err, STATUS_UNSUPPORTED, "this limn was built without the kernel '%s'", d->shader);
     for (int i = 0; i < p->count; i++) {
@@ -162,7 +169,7 @@ enum status vk_pipelines_get(struct vk_pipelines *p, const struct vk_dispatch *d
         return STATUS_OK;
     }
     enum status status = grow(p, err);
-    if (status == STATUS_OK) status = need_layout(p, d->binding_count, err);
+    if (status == STATUS_OK) status = need_layout(p, d->binding_count, d->texels, err);
     if (status == STATUS_OK) status = compile(p, d, shader, out, err);
     if (status != STATUS_OK) return status;
     struct vk_pipeline *made = &p->made[p->count++];

@@ -10,22 +10,27 @@
 
 struct vk_pipeline;
 
+struct vk_layout {
+    VkDescriptorSetLayout set;
+    VkPipelineLayout pipeline; /* of that set and 128 bytes of push constants */
+};
+
 /* Zero-initialised it can be cleared. */
 struct vk_pipelines {
-    struct vk_device *device;                        /* borrowed */
-    VkDescriptorSetLayout sets[VK_MAX_BINDINGS + 1]; /* by number of bindings; made when first needed */
-    VkPipelineLayout layouts[VK_MAX_BINDINGS + 1];   /* the same, with 128 bytes of push constants */
-    VkPipelineCache cache;                           /* the driver's, kept on disk (pipeline_cache.h) */
-    size_t cached_bytes;                             /* that the cache began with */
-    struct vk_pipeline *made;                        /* owned; `count` of them */
+    struct vk_device *device; /* borrowed */
+    /* By the number of bindings, and of those read by texels; made when first needed. */
+    struct vk_layout layouts[VK_MAX_BINDINGS + 1][VK_MAX_BINDINGS];
+    VkPipelineCache cache;    /* the driver's, kept on disk (pipeline_cache.h) */
+    size_t cached_bytes;      /* that the cache began with */
+    struct vk_pipeline *made; /* owned; `count` of them */
     int count, capacity;
 };
 
 MUST_CHECK enum status vk_pipelines_init(struct vk_pipelines *p, struct vk_device *device, struct error *err);
 void vk_pipelines_clear(struct vk_pipelines *p);
 
-/* The pipeline of such a dispatch; its layouts are then in p->sets and p->layouts[d->binding_count]. */
+/* The pipeline of such a dispatch, and its layout, which is p's. */
 MUST_CHECK enum status vk_pipelines_get(struct vk_pipelines *p, const struct vk_dispatch *d, VkPipeline *out,
-                                        struct error *err);
+                                        const struct vk_layout **layout, struct error *err);
 
 #endif

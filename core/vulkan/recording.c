@@ -58,6 +58,8 @@ struct vk_recording {
     int piece_count;
     VkCommandPool commands;
     VkDescriptorPool descriptors;
+    VkBufferView *views; /* of values that are read by texels */
+    int view_count;
     struct buffer *flags; /* one a check: UINT32_MAX, or the first place where something was wrong */
     int check_count;
     struct vk_profiler *profiler; /* a stamp at the beginning of each piece and after each step; NULL: not timed */
@@ -198,40 +200,72 @@ static void order(struct vk_recording *r, VkCommandBuffer commands, const struct
     }
 }
 
+/* A view of a value by texels, which are words for the shader, whatever their meaning. */
+static enum status add_view(struct vk_recording *r, const VkDescriptorBufferInfo *at, size_t texel, struct error *err)
+{
+    struct vk_device *d = r->context->device;
+    const VkBufferViewCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                         .buffer = at->buffer,
+                                         .format = texel == 16  ? VK_FORMAT_R32G32B32A32_UINT
+                                                   : texel == 8 ? VK_FORMAT_R32G32_UINT
+                                                                : VK_FORMAT_R32_UINT,
+                                         .offset = at->offset,
+                                         .range = at->range};
+    VkBufferView *view = &r->views[r->view_count];
+    const enum status status = vk_check(d, d->f->CreateBufferView(d->handle, &info, NULL, view), "a plan", err);
+    r->view_count += status == STATUS_OK;
+    return status;
+}
+
+/* Where the bindings are, and the set that says so. */
+static enum status make_set(struct vk_recording *r, const struct plan *plan, int step, const struct vk_dispatch *d,
+                            VkDescriptorSetLayout layout, VkDescriptorSet *set, VkDescriptorBufferInfo *at,
+                            struct error *err)
+{
+    struct vk_device *device = r->context->device;
+    const VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                              .descriptorPool = r->descriptors,
+                                              .descriptorSetCount = 1,
+                                              .pSetLayouts = &layout};
+    enum status status = vk_check(device, device->f->AllocateDescriptorSets(device->handle, &info, set), "a plan", err);
+    VkWriteDescriptorSet writes[VK_MAX_BINDINGS];
+    for (int i = 0; i < d->binding_count && status == STATUS_OK; i++) {
+        const size_t texel = d->bindings[i].texel;
+        at[i] = locate(r, plan, step, &d->bindings[i]);
+        writes[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                           .dstSet = *set,
+                                           .dstBinding = (uint32_t)i,
+                                           .descriptorCount = 1,
+                                           .descriptorType = texel ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                                                                   : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                           .pBufferInfo = &at[i]};
+        if (!texel) continue;
+        writes[i].pTexelBufferView = &r->views[r->view_count];
+        status = add_view(r, &at[i], texel, err);
+    }
+    if (status == STATUS_OK)
+        device->f->UpdateDescriptorSets(device->handle, (uint32_t)d->binding_count, writes, 0, NULL);
+    return status;
+}
+
 static enum status record_dispatch(struct vk_recording *r, const struct plan *plan, int step,
                                    const struct vk_dispatch *d, VkCommandBuffer commands, struct error *err)
 {
     struct vk_pipelines *p = &r->context->pipelines;
     struct vk_device *device = r->context->device;
     VkPipeline pipeline = NULL;
-    enum status status = vk_pipelines_get(p, d, &pipeline, err);
-    if (status != STATUS_OK) return status;
+    const struct vk_layout *layout;
     VkDescriptorSet set = NULL;
-    const VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-                                              .descriptorPool = r->descriptors,
-                                              .descriptorSetCount = 1,
-                                              .pSetLayouts = &p->sets[d->binding_count]};
-    status = vk_check(device, device->f->AllocateDescriptorSets(device->handle, &info, &set), "a plan", err);
-    if (status != STATUS_OK) return status;
     VkDescriptorBufferInfo at[VK_MAX_BINDINGS];
-    VkWriteDescriptorSet writes[VK_MAX_BINDINGS];
-    for (int i = 0; i < d->binding_count; i++) {
-        at[i] = locate(r, plan, step, &d->bindings[i]);
-        writes[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                           .dstSet = set,
-                                           .dstBinding = (uint32_t)i,
-                                           .descriptorCount = 1,
-                                           .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                           .pBufferInfo = &at[i]};
-    }
-    device->f->UpdateDescriptorSets(device->handle, (uint32_t)d->binding_count, writes, 0, NULL);
+    enum status status = vk_pipelines_get(p, d, &pipeline, &layout, err);
+    if (status == STATUS_OK) status = make_set(r, plan, step, d, layout->set, &set, at, err);
+    if (status != STATUS_OK) return status;
     order(r, commands, d, at);
     const VkPipelineBindPoint point = VK_PIPELINE_BIND_POINT_COMPUTE;
-    const VkPipelineLayout layout = p->layouts[d->binding_count];
     device->f->CmdBindPipeline(commands, point, pipeline);
-    device->f->CmdBindDescriptorSets(commands, point, layout, 0, 1, &set, 0, NULL);
+    device->f->CmdBindDescriptorSets(commands, point, layout->pipeline, 0, 1, &set, 0, NULL);
     if (d->push_count)
-        device->f->CmdPushConstants(commands, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+        device->f->CmdPushConstants(commands, layout->pipeline, VK_SHADER_STAGE_COMPUTE_BIT, 0,
                                     (uint32_t)d->push_count * (uint32_t)sizeof(uint32_t), d->pushes);
     device->f->CmdDispatch(commands, d->groups[0], d->groups[1], d->groups[2]);
     return STATUS_OK;
@@ -278,7 +312,7 @@ static enum status record_piece(struct vk_recording *r, const struct plan *plan,
 
 /* How much there is of everything. */
 struct totals {
-    uint32_t dispatches, bindings;
+    uint32_t dispatches, bindings, texels;
 };
 
 /* Numbers the checks, cuts the steps into pieces and counts what a pool must hold. */
@@ -295,6 +329,7 @@ static enum status survey(struct vk_recording *r, const struct plan *plan, struc
         for (int k = 0; k < job->count; k++) {
             const struct vk_dispatch *d = &job->dispatches[k];
             totals->bindings += (uint32_t)d->binding_count;
+            totals->texels += (uint32_t)d->texels;
             for (int j = 0; j < d->binding_count; j++) {
                 if (d->bindings[j].operand != VK_CHECK || r->checks[i] != NO_CHECK) continue;
                 r->checks[i] = r->check_count++;
@@ -316,11 +351,14 @@ static enum status survey(struct vk_recording *r, const struct plan *plan, struc
 static enum status make_pools(struct vk_recording *r, const struct totals *totals, struct error *err)
 {
     struct vk_device *d = r->context->device;
-    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, totals->bindings};
+    const VkDescriptorPoolSize sizes[] = {
+        {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, totals->bindings - totals->texels},
+        {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, totals->texels},
+    };
     const VkDescriptorPoolCreateInfo descriptors = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
                                                     .maxSets = totals->dispatches,
-                                                    .poolSizeCount = 1,
-                                                    .pPoolSizes = &size};
+                                                    .poolSizeCount = totals->texels ? 2 : 1,
+                                                    .pPoolSizes = sizes};
     const VkCommandPoolCreateInfo commands = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                               .queueFamilyIndex = d->family};
     const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
@@ -357,6 +395,10 @@ static enum status prepare(struct vk_recording *r, const struct plan *plan, bool
         return fail_no_memory(err, "a plan's commands", steps * sizeof *r->pieces);
     r->steps = plan->count;
     enum status status = survey(r, plan, job, &totals, err);
+    if (status == STATUS_OK && totals.texels) {
+        r->views = arena_alloc(&r->memory, totals.texels * sizeof *r->views);
+        if (!r->views) return fail_no_memory(err, "a plan's commands", totals.texels * sizeof *r->views);
+    }
     if (status == STATUS_OK) status = make_pools(r, &totals, err);
     if (status == STATUS_OK && timed)
         status = vk_profiler_create(&r->profiler, r->context->device, r->piece_count + plan->count, err);
@@ -389,6 +431,7 @@ void vk_recording_destroy(struct vk_recording *r)
         if (r->pieces[i].fence) d->f->DestroyFence(d->handle, r->pieces[i].fence, NULL);
     if (r->commands) d->f->DestroyCommandPool(d->handle, r->commands, NULL); /* with its command buffers */
     if (r->descriptors) d->f->DestroyDescriptorPool(d->handle, r->descriptors, NULL);
+    for (int i = 0; i < r->view_count; i++) d->f->DestroyBufferView(d->handle, r->views[i], NULL);
     vk_buffer_destroy(&r->context->memory, r->flags);
     vk_profiler_destroy(r->profiler);
     arena_clear(&r->memory);

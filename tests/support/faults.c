@@ -35,6 +35,8 @@ static bool injected(void)
 #define CREATE(kind)                            VkDevice a, const Vk##kind##CreateInfo *b, CALL c, Vk##kind *d
 #define PARAMS_CreateBuffer                     CREATE(Buffer)
 #define ARGS_CreateBuffer                       a, b, c, d
+#define PARAMS_CreateBufferView                 CREATE(BufferView)
+#define ARGS_CreateBufferView                   a, b, c, d
 #define PARAMS_AllocateMemory                   VkDevice a, const VkMemoryAllocateInfo *b, CALL c, VkDeviceMemory *d
 #define ARGS_AllocateMemory                     a, b, c, d
 #define PARAMS_BindBufferMemory                 VkDevice a, VkBuffer b, VkDeviceMemory c, VkDeviceSize d
@@ -110,6 +112,7 @@ VK_FALLIBLE_MAP(X)
 
 #define DESTROY_MAP(X)                                                                                                 \
     X(DestroyBuffer, VkBuffer)                                                                                         \
+    X(DestroyBufferView, VkBufferView)                                                                                 \
     X(FreeMemory, VkDeviceMemory)                                                                                      \
     X(DestroyCommandPool, VkCommandPool)                                                                               \
     X(DestroyFence, VkFence)                                                                                           \
