@@ -254,14 +254,14 @@ enum status clip_pair_embed_text(struct clip_pair *pair, const char *text, float
 static enum status same_numbers(const struct tensor *a, const struct tensor *b, bool *same, struct error *err)
 {
     enum { BLOCK = 4096 };
-    const size_t bytes = 2 * BLOCK * sizeof(float), size_a = dtype_bytes(a->dtype), size_b = dtype_bytes(b->dtype);
+    const size_t bytes = 2 * BLOCK * sizeof(float);
     float *values = memory_alloc_raw(bytes);
     double square = 0, difference = 0;
     if (!values) return fail_no_memory(err, "two tensors", bytes);
     for (int64_t i = 0; i < a->count; i += BLOCK) {
         const size_t n = a->count - i < BLOCK ? (size_t)(a->count - i) : BLOCK;
-        dtype_to_f32(values, (const char *)a->data + (size_t)i * size_a, a->dtype, n);
-        dtype_to_f32(values + BLOCK, (const char *)b->data + (size_t)i * size_b, b->dtype, n);
+        dtype_to_f32(values, a->data, a->dtype, (size_t)i, n);
+        dtype_to_f32(values + BLOCK, b->data, b->dtype, (size_t)i, n);
         for (size_t k = 0; k < n; k++) {
             const double x = (double)values[k], d = x - (double)values[BLOCK + k];
             square += x * x;

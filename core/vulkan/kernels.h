@@ -121,7 +121,8 @@ void vk_read_or(struct vk_dispatch *d, const struct node *node, int input, int o
 void vk_write(struct vk_dispatch *d, int operand);
 void vk_work(struct vk_dispatch *d, size_t offset, size_t bytes, bool written);
 /* What was bound last is read by texels, of four elements of such a type or, where it has blocks, of a word
- * (weights4.glsl). The result comes first, then all of these, then what else there is; none may be the result's bytes. */
+ * (weights4.glsl). The result comes first, then all of these, then what else there is; none may be the result's
+ * bytes. */
 void vk_as_texels(struct vk_dispatch *d, enum dtype dtype);
 void vk_spec(struct vk_dispatch *d, uint32_t value);
 void vk_push(struct vk_dispatch *d, int64_t value); /* what does not fit into 32 bits makes the row refuse the node */
