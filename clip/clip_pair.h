@@ -70,7 +70,7 @@ MUST_CHECK enum status clip_pair_compare(struct clip_pair *pair, struct clip_set
 void clip_scores_clear(struct clip_scores *scores);
 
 /* Does a model have this pair's own text tower? `model` has the names that clip_pair_rename gives. The tensors that
- * both have, those of the tokens among them, must be the same numbers but for rounding to 16 bits. */
+ * both have, those of the tokens among them, must be the same numbers but for rounding, be it to four bits. */
 MUST_CHECK enum status clip_pair_shares_text(const struct clip_pair *pair, const struct checkpoint *model, bool *shares,
                                              struct error *err);
 
