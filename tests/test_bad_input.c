@@ -289,7 +289,7 @@ static void write_picture(const char *name, const char *parameters, int value)
     uint8_t pixels[32 * 32 * 3];
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(value < 0 ? (int)(i * i % 251) : value);
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    struct limn_picture picture = {.image = {32, 32, 3, pixels},
+    struct limn_picture picture = {.image = {.width = 32, .height = 32, .channels = 3, .pixels = pixels},
                                    .parameters = memory_strdup(parameters ? parameters : "")};
     struct limn_error error = {0};
     const enum limn_status status =

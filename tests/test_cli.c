@@ -236,7 +236,7 @@ static void test_from_defaults(void **state)
 {
     (void)state;
     uint8_t pixels[32 * 32 * 3] = {0};
-    struct limn_picture picture = {.image = {32, 32, 3, pixels}};
+    struct limn_picture picture = {.image = {.width = 32, .height = 32, .channels = 3, .pixels = pixels}};
     char parameters[] = "apple\nSteps: 2, Sampler: Euler, CFG scale: 3, Variation seed strength: 0.25";
     picture.parameters = parameters;
     assert_int_equal(limn_picture_write(&picture, in_folder("old.png"), NULL), LIMN_OK);

@@ -129,7 +129,8 @@ static void a_good_model_has_none(void **state)
     for (int i = 0; i < v.count; i++)
         if (v.verdict[i].kind < VERDICT_GOOD) fail_msg("unfounded: %s", v.verdict[i].text);
     for (int i = 0; i < MEASURE_COUNT; i++)
-        if (!m.figure[i].known) fail_msg("%s is not known: %s", measure_info(i)->name, m.figure[i].caution);
+        if (!m.figure[i].known)
+            fail_msg("%s is not known: %s", measure_info((enum measure)i)->name, m.figure[i].caution);
     assert_string_equal(m.figure[MEASURE_COVERAGE].caution,
                         "with 64 pictures against 240 a perfect model would be expected to reach 0.70");
     says(&v, VERDICT_GOOD, MEASURE_DISTINCT, "repeats nothing: 64 distinct of 64");
@@ -370,8 +371,10 @@ static void few_pictures(void **state)
         assert_true(m.figure[MEASURE_KID].known && m.figure[MEASURE_FID].known && m.figure[MEASURE_FID].caution[0]);
         assert_int_equal(m.figure[MEASURE_COVERAGE].known, n > 5);
         for (int i = 0; i < MEASURE_COUNT; i++) {
-            if (m.figure[i].known && !isfinite(m.figure[i].value)) fail_msg("%s of %d", measure_info(i)->name, n);
-            if (!m.figure[i].known && !m.figure[i].caution[0]) fail_msg("%s of %d: why?", measure_info(i)->name, n);
+            if (m.figure[i].known && !isfinite(m.figure[i].value))
+                fail_msg("%s of %d", measure_info((enum measure)i)->name, n);
+            if (!m.figure[i].known && !m.figure[i].caution[0])
+                fail_msg("%s of %d: why?", measure_info((enum measure)i)->name, n);
         }
         measures_clear(&m);
     }

@@ -119,8 +119,7 @@ static void test_pixels(void **state)
     file_save(scratch_path(&scratch, "pixels.json"), config, sizeof config - 1);
     static const char *const commands[] = {
         "train diffusion --data pictures --config pixels.json --size 16 --steps 2 --quiet --out pixels/m.safetensors",
-        "train diffusion --data pictures --init pixels/m.safetensors --size 16 --steps 1 --quiet "
-        "--out pixels/n.safetensors",
+        "train diffusion --data pictures --init pixels/m.safetensors --steps 1 --quiet --out pixels/n.safetensors",
         "generate 'a red square' -m pixels/n.safetensors --steps 2 -o pixels/p.png",
         "edit pixels/p.png 'a blue square' --mask pixels/p.png -m pixels/n.safetensors --steps 2 -o pixels/e.png"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
