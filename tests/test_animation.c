@@ -80,7 +80,7 @@ static struct frames make_frames(int width, int height, int colours)
             const uint32_t colour = (random >> 8) % (uint32_t)colours * 2654435761u;
             /* Long runs first, noise after: short codes and long ones. */
             for (int c = 0; c < 3; c++)
-                f.list[i].pixels[3 * p + c] = p < width * height / 3 ? (uint8_t)(i * 40) : (uint8_t)(colour >> (8 * c));
+                f.list[i].pixels[3 * p + c] = (uint8_t)(p < width * height / 3 ? (unsigned)i * 40 : colour >> (8 * c));
         }
     }
     return f;

@@ -73,8 +73,8 @@ static void save_png(const char *path, const struct piece *piece)
     for (size_t i = 0; i < size; i++) {
         const size_t x = i % row;
         if (x == 0) continue;
-        bytes[i] = piece->text ? (uint8_t)(colour >> (16 - 8 * ((x - 1) % 3)))
-                               : (uint8_t)((x - 1) * 255 / (size_t)piece->width);
+        const size_t value = piece->text ? colour >> (16 - 8 * ((x - 1) % 3)) : (x - 1) * 255 / (size_t)piece->width;
+        bytes[i] = (uint8_t)value;
     }
     assert_int_equal(compress(packed, &packed_size, bytes, (uLong)size), Z_OK);
     put_u32(header, (uint32_t)piece->width);
