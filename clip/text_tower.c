@@ -119,15 +119,17 @@ enum status text_config_detect(struct text_config *config, const struct checkpoi
     for (size_t i = 0; status == STATUS_OK && i < sizeof sources / sizeof *sources; i++)
         status = blocks_read_json(blocks, checkpoint, &sources[i], what, err);
     if (status == STATUS_OK) status = blocks_check_heads(blocks, config->width, what, err);
-    /* SD 2.x uses 23 of ViT-H's 24 layers, and diffusers saves no more. */
+    /* SD 2.x uses 23 of ViT-H's 24 layers. Diffusers saves no more; stable-diffusion.cpp saves all by transformers'
+     * names. */
     config->missing = !openclip && !pair && blocks->layers == 23;
+    config->penultimate = openclip || (!pair && blocks->layers == 24 && config->width == 1024);
     config->pad_zero = openclip || blocks->activation == UNARY_GELU;
     return status;
 }
 
 int text_tower_layers(const struct text_config *config, int clip_skip)
 {
-    if (clip_skip == 0) clip_skip = config->layout == TEXT_LAYOUT_OPENCLIP || config->missing ? 2 : 1;
+    if (clip_skip == 0) clip_skip = config->penultimate || config->missing ? 2 : 1;
     const int layers = config->blocks.layers + config->missing - (clip_skip - 1);
     return clip_skip < 0 || layers < 1 || layers > config->blocks.layers ? 0 : layers;
 }

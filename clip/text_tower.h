@@ -30,8 +30,9 @@ struct text_config {
      * config.json or from the pack's own metadata, else they are heads of 64 and, as published, GELU for OpenCLIP's
      * towers and quick-GELU for others. A caller who knows better writes over them. */
     struct blocks blocks;
-    int missing;   /* layers cut off at the end before it was saved: 1 in diffusers' folders of SD 2.x, else 0 */
-    bool pad_zero; /* SD 2.x: a prompt is padded with id 0; else with the end token */
+    bool penultimate; /* the last layer is there, but the model was trained on the states before it */
+    int missing;      /* layers cut off at the end before it was saved: 1 in diffusers' folders of SD 2.x, else 0 */
+    bool pad_zero;    /* SD 2.x: a prompt is padded with id 0; else with the end token */
 };
 
 /* A tower that is to be trained, in Hugging Face's layout: the numbers are the caller's; an MLP is four widths wide. */

@@ -74,7 +74,7 @@ static int64_t dimension(const struct checkpoint *c, const char *name, int at)
 /* SD 2.x has linear projections around its transformers where SD 1.x has 1x1 convolutions, and OpenCLIP's tower. */
 static bool looks_like_sd2(const struct checkpoint *c)
 {
-    if (text_present(c)) return checkpoint_find(c, "cond_stage_model.model.token_embedding.weight") != NULL;
+    if (checkpoint_find(c, "cond_stage_model.model.token_embedding.weight")) return true;
     const struct tensor *projection = checkpoint_find(c, UNET "input_blocks.1.1.proj_in.weight");
     return projection && projection->rank == 2;
 }

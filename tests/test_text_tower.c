@@ -394,6 +394,9 @@ static void test_clip_skip(void **state)
     assert_int_equal(text_tower_layers(&folder, 1), 0);
     assert_int_equal(text_tower_layers(&folder, 3), 22);
     assert_int_equal(text_tower_layers(&folder, -1), 0);
+    const struct text_config whole = {.layout = TEXT_LAYOUT_HF, .blocks.layers = 24, .penultimate = true};
+    assert_int_equal(text_tower_layers(&whole, 0), 23);
+    assert_int_equal(text_tower_layers(&whole, 1), 24);
     text_encoder_destroy(e);
     close_model(&m);
 }
