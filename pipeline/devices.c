@@ -106,5 +106,7 @@ enum status device_open(struct backend **out, const char *name, const struct dev
     if (status != STATUS_UNSUPPORTED || !has_no_gpu())
         watch_note(request->watch, "%s; limn goes on with the CPU%s", why.text,
                    any ? " (--device cpu or LIMN_DEVICE=cpu asks for it)" : "");
-    return open_cpu(out, request, err);
+    struct device_request instead = *request;
+    if (broken) instead.compute = NULL; /* The CPU does what a GPU fails at in f32, as it does later on. */
+    return open_cpu(out, &instead, err);
 }
