@@ -38,14 +38,19 @@ static void on_note(void *context, const char *sentence)
     notes->count++;
 }
 
-static struct limn_model *open_model(struct fixture *f, const char *device, bool no_fallback)
+static struct limn_model *open_model_to(struct fixture *f, const char *device, const char *compute, bool no_fallback)
 {
     struct limn_error error = {0};
     struct limn_model *model = NULL;
     const struct limn_model_options options = {
-        .path = f->path, .device = device, .no_fallback = no_fallback, .threads = 1};
+        .path = f->path, .device = device, .compute = compute, .no_fallback = no_fallback, .threads = 1};
     if (limn_model_open(&model, &options, &error) != LIMN_OK) fail_msg("%s", error.text);
     return model;
+}
+
+static struct limn_model *open_model(struct fixture *f, const char *device, bool no_fallback)
+{
+    return open_model_to(f, device, NULL, no_fallback);
 }
 
 static enum limn_status paint(struct limn_model *model, struct notes *notes, struct limn_picture *picture,
@@ -131,6 +136,24 @@ static void test_the_cpu_goes_on(void **state)
         check_same(f, &picture);
         limn_model_close(model);
     }
+}
+
+/* What the device was to do in halves the CPU does in f32. */
+static void test_the_cpu_goes_on_from_halves(void **state)
+{
+    struct fixture *f = *state;
+    struct notes notes;
+    struct limn_error error = {0};
+    struct limn_picture picture = {0};
+    struct limn_model *model = open_model_to(f, f->device, "f16", false);
+    hook(model);
+    faults_at(60, kinds[0].result, kinds[0].for_good);
+    const enum limn_status status = paint(model, &notes, &picture, &error);
+    faults_at(FAULTS_NEVER, VK_SUCCESS, false);
+    if (status != LIMN_OK) fail_msg("%s", error.text);
+    assert_non_null(strstr(notes.last, "limn goes on with the CPU"));
+    check_same(f, &picture);
+    limn_model_close(model);
 }
 
 static void test_an_error_if_asked_for(void **state)
@@ -251,6 +274,7 @@ int main(void)
     limn_model_close(model);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_the_cpu_goes_on, &f),
+        cmocka_unit_test_prestate(test_the_cpu_goes_on_from_halves, &f),
         cmocka_unit_test_prestate(test_an_error_if_asked_for, &f),
         cmocka_unit_test_prestate(test_no_numbers, &f),
         cmocka_unit_test_prestate(test_no_numbers_on_the_cpu, &f),
