@@ -19,6 +19,7 @@
 #include "core/io/image_ops.h"
 #include "core/io/sheet.h"
 #include "core/nn/params.h"
+#include "core/nn/whiten.h"
 #include "gan/adversarial.h"
 #include "gan/detect.h"
 #include "pipeline/api.h"
@@ -176,6 +177,26 @@ static enum status build_sheet(struct training *t, struct gan_training *n, struc
     return training_open_run(t, &n->sheet_exec, g, err);
 }
 
+/* The layers that read the text begin so that each of the captions' differences counts: a CLIP pair's embeddings
+ * differ far more in some than in others, and what differs little the networks would be long in learning to follow. */
+static enum status whiten_text(struct training *t, struct gan_training *n, struct error *err)
+{
+    struct trainer *const trainers[2] = {n->g, n->d};
+    const struct gan_config *const configs[2] = {&n->generator, &n->discriminator};
+    char name[GAN_NAME_BYTES + 16];
+    enum status status = STATUS_OK;
+    for (int i = 0; i < 2 && n->embeddings && status == STATUS_OK; i++) {
+        const struct gan_config *config = configs[i];
+        snprintf(name, sizeof name, "%s.weight", config->text);
+        float *weight = checkpoint_find(t->init, name) ? NULL : trainer_find(trainers[i], name);
+        if (!weight) continue;
+        status = whiten(weight, config->text_features, config->text_width, n->embeddings, n->captions.captions, err);
+        optimiser_start_average(trainers[i]->optimiser);
+        if (status == STATUS_OK) status = trainer_publish(trainers[i], err);
+    }
+    return status;
+}
+
 static enum status build(struct training *t, struct gan_training *n, struct error *err)
 {
     struct node *d_loss = adversarial_discriminator(&n->d_graph, &n->adversarial);
@@ -191,6 +212,7 @@ static enum status build(struct training *t, struct gan_training *n, struct erro
         .name = "generator", .graph = &n->g_graph, .prefix = generator_prefix, .initialise = INITIALISE_DCGAN};
     enum status status = training_add_trainer(t, &n->d, &d, err);
     if (status == STATUS_OK) status = training_add_trainer(t, &n->g, &g, err);
+    if (status == STATUS_OK) status = whiten_text(t, n, err);
     if (status != STATUS_OK) return status;
     trainer_differentiate(n->d, &n->d_graph, d_loss, t->settings.recompute);
     trainer_differentiate(n->g, &n->g_graph, g_loss, t->settings.recompute);

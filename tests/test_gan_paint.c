@@ -4,6 +4,7 @@
  * the pack that paints prompts, and its latent space.
  */
 #include "core/base/memory.h"
+#include "core/io/checkpoint.h"
 #include "include/limn.h"
 #include "tests/support/golden.h"
 #include "tests/support/scratch.h"
@@ -59,6 +60,7 @@ static bool same_pixels(const struct limn_image *a, const struct limn_image *b)
 struct fixture {
     struct scratch scratch;
     char pack[512], plain[512]; /* the trained GANs: one that follows captions, and one that does not */
+    char begun[512];            /* as `pack`, but one step of next to no learning */
 };
 
 static struct limn_image make_picture(int width, int height, int tone)
@@ -131,6 +133,9 @@ static int set_up(void **state)
     train("{\"gan\": {\"width\": 4, \"latent\": 20, \"noise\": 0.1}, \"training\": {\"learning_rate\": 0.01, "
           "\"ema\": 0.5}}",
           init, data, f.pack, config, 6, false);
+    snprintf(f.begun, sizeof f.begun, "%s", scratch_path(s, "begun.safetensors"));
+    train("{\"gan\": {\"width\": 4, \"latent\": 20}, \"training\": {\"learning_rate\": 1e-9}}", init, data, f.begun,
+          config, 1, false);
     tiny_remove(init);
     /* That the captions are left aside is said. */
     assert_int_equal(train(plain_config, NULL, data, f.plain, config, 6, false), 1);
@@ -272,6 +277,26 @@ static void test_info(void **state)
     assert_null(info.parts[3].name);
     assert_int_equal(info.parts[0].tensors + info.parts[1].tensors + info.parts[2].tensors, info.tensors);
     limn_info_clear(&info);
+}
+
+/* What reads the text begins whitened: far from the 0.02 that DCGAN's weights have, for two captions are nearly alike.
+ */
+static void test_text_begins_whitened(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const names[] = {"generator.text.weight", "discriminator.text.weight", "generator.0.weight"};
+    struct checkpoint *c = NULL;
+    struct error err = {0};
+    assert_int_equal(checkpoint_open(&c, f->begun, &err), STATUS_OK);
+    for (int i = 0; i < 3; i++) {
+        const struct tensor *t = checkpoint_find(c, names[i]);
+        assert_non_null(t);
+        const float *values = t->data;
+        double square = 0;
+        for (int64_t k = 0; k < t->count; k++) square += (double)values[k] * (double)values[k] / (double)t->count;
+        if ((sqrt(square) > 0.04) != (i < 2)) fail_msg("%s: a deviation of %g", names[i], sqrt(square));
+    }
+    checkpoint_close(c);
 }
 
 /* ---- latent vectors ---- */
@@ -525,10 +550,19 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_resume),    cmocka_unit_test(test_seeds),
-        cmocka_unit_test(test_prompts),   cmocka_unit_test(test_settings),  cmocka_unit_test(test_info),
-        cmocka_unit_test(test_vectors),   cmocka_unit_test(test_find),      cmocka_unit_test(test_vary),
-        cmocka_unit_test(test_edit),      cmocka_unit_test(test_animation), cmocka_unit_test(test_one_search_a_picture),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_vary),
+        cmocka_unit_test(test_edit),
+        cmocka_unit_test(test_animation),
+        cmocka_unit_test(test_one_search_a_picture),
+        cmocka_unit_test(test_text_begins_whitened),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -4,6 +4,7 @@
  */
 #include "core/nn/initialise.h"
 #include "core/nn/layers.h"
+#include "core/nn/whiten.h"
 #include "pipeline/training_loop.h"
 
 #include <math.h>
@@ -203,6 +204,63 @@ static void test_by_name(void **state)
     graph_clear(&one);
 }
 
+/* ---- whitening ---- */
+
+enum { SAMPLES = 500, WIDTH = 6, ROWS = 3 };
+
+/* Directions of very different size, mixed and off centre. */
+static void draw_samples(float samples[SAMPLES * WIDTH], float spread)
+{
+    struct rng rng;
+    float mix[WIDTH * WIDTH], own[WIDTH];
+    rng_init(&rng, RNG_PHILOX, 3);
+    rng_normal(&rng, mix, WIDTH * WIDTH);
+    for (int i = 0; i < SAMPLES; i++) {
+        rng_normal(&rng, own, WIDTH);
+        for (int c = 0; c < WIDTH; c++) {
+            samples[i * WIDTH + c] = 3;
+            for (int k = 0; k < WIDTH; k++)
+                samples[i * WIDTH + c] += spread * mix[c * WIDTH + k] * own[k] / (float)(1 + k);
+        }
+    }
+}
+
+static double product(const float *row, const float *sample)
+{
+    double sum = 0;
+    for (int c = 0; c < WIDTH; c++) sum += (double)row[c] * (double)sample[c];
+    return sum;
+}
+
+static void test_whitened(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    float samples[SAMPLES * WIDTH], weight[ROWS * WIDTH], before[ROWS * WIDTH];
+    draw_samples(samples, 1);
+    for (int i = 0; i < ROWS * WIDTH; i++) weight[i] = (float)sin(1.7 * i * i);
+    memcpy(before, weight, sizeof before);
+    assert_int_equal(whiten(weight, ROWS, WIDTH, samples, SAMPLES, &err), STATUS_OK);
+    for (int r = 0; r < ROWS; r++) {
+        double mean = 0, square = 0;
+        for (int i = 0; i < SAMPLES; i++) {
+            const double value = product(weight + r * WIDTH, samples + i * WIDTH);
+            mean += value / SAMPLES;
+            square += value * value / SAMPLES;
+        }
+        assert_true(fabs(mean) < 1e-4);
+        /* A raw row's products vary by hundreds; the floor under the smallest directions takes the rest of the one. */
+        if (square < 0.5 || square > 1 + 1e-4) fail_msg("row %d: a variance of %g", r, square);
+    }
+    /* Nothing to learn from: nothing is changed. */
+    memcpy(weight, before, sizeof weight);
+    assert_int_equal(whiten(weight, ROWS, WIDTH, samples, 1, &err), STATUS_OK);
+    assert_memory_equal(weight, before, sizeof weight);
+    draw_samples(samples, 0);
+    assert_int_equal(whiten(weight, ROWS, WIDTH, samples, SAMPLES, &err), STATUS_OK);
+    assert_memory_equal(weight, before, sizeof weight);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_published),
         cmocka_unit_test(test_dcgan),
         cmocka_unit_test(test_by_name),
+        cmocka_unit_test(test_whitened),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
