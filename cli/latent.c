@@ -58,6 +58,7 @@ static enum limn_status session_open(struct session *s, const struct options *op
     };
     const struct limn_model_options model = {
         .path = given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
+        .gan = 1,
         .weights = given[OPTION_WEIGHTS] ? options->value[OPTION_WEIGHTS].text : NULL,
         .device = options_device(options),
         .compute = options_text(options, OPTION_COMPUTE),

@@ -54,8 +54,8 @@ enum {
 /* X(ID, "name", letter or 0, kind, "ARGUMENT", low, high, names, commands, "help") */
 #define OPTION_MAP(X)                                                                                                  \
     X(MODEL, "model", 'm', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING | FOR_BENCH | FOR_SCORE | FOR_LATENT,           \
-      "checkpoint file or diffusers folder (default: the pack that comes with limn); score: a CLIP model (default: "   \
-      "the pair that comes with limn)")                                                                                \
+      "checkpoint file or diffusers folder (default: the pack that comes with limn, of latent its GAN); score: a "     \
+      "CLIP model (default: the pair that comes with limn)")                                                           \
     X(VAE, "vae", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_PAINTING, "take the VAE from this file")                       \
     X(OUTPUT, "output", 'o', KIND_TEXT, "PATH", 0, 0, NULL, FOR_PAINTING,                                              \
       ".png or .jpg; %d or %03d is the picture's number, {seed} its seed (default: the first free limn-0001.png)")     \

@@ -111,6 +111,7 @@ struct limn_model;
 
 struct limn_model_options {
     const char *path;               /* a checkpoint file or a diffusers folder; NULL: the pack that comes with limn */
+    int gan;                        /* with no path, not 0: the GAN that comes with limn instead */
     const char *vae;                /* a file whose VAE is used instead of the model's own; NULL: none */
     const char *prediction;         /* "eps", "v" or "x0": what the U-Net predicts; NULL: as the file says */
     const char *weights;            /* limn_weights_name: what weights are converted to as they are loaded; NULL: kept

@@ -403,7 +403,8 @@ static enum status open_model(struct limn_model *model, const struct limn_model_
     if (options->path)
         snprintf(model->path, sizeof model->path, "%s", options->path);
     else
-        status = model_default_path(model->path, err);
+        status = options->gan ? model_shipped_path("gan.safetensors", model->path, err)
+                              : model_default_path(model->path, err);
     if (status == STATUS_OK) status = open_checkpoint(&model->checkpoint, model->path, err);
     if (status == STATUS_OK && options->vae) status = open_vae(model, options->vae, err);
     if (status != STATUS_OK) return status;

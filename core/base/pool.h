@@ -24,7 +24,6 @@ void pool_destroy(struct pool *pool);
 int pool_threads(const struct pool *pool);
 
 /* Returns when all tasks are done. Not re-entrant: a task must not call pool_run. */
-void pool_run(struct pool *pool, void (*task)(void *context, int64_t task, int worker), void *context,
-              int64_t tasks);
+void pool_run(struct pool *pool, void (*task)(void *context, int64_t task, int worker), void *context, int64_t tasks);
 
 #endif

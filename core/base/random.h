@@ -21,7 +21,7 @@ enum { MT19937_WORDS = 624 };
 struct rng {
     enum rng_kind kind;
     uint64_t seed;
-    uint64_t offset;              /* Philox: counter of calls so far */
+    uint64_t offset;               /* Philox: counter of calls so far */
     uint32_t state[MT19937_WORDS]; /* MT19937 */
     int position;
     double spare; /* MT19937: the second normal of a pair, kept for short tensors as torch keeps it */

@@ -12,15 +12,15 @@
 #ifndef BASE_STATUS_H
 #define BASE_STATUS_H
 
-#define STATUS_MAP(X)                                                                                        \
-    X(OK, "ok")                                                                                              \
-    X(ARGUMENT, "an argument is not allowed")                                                                \
-    X(FORMAT, "a file is not what it should be")                                                             \
-    X(IO, "a file could not be read or written")                                                             \
-    X(NO_MEMORY, "memory could not be had")                                                                  \
-    X(UNSUPPORTED, "this is not supported")                                                                  \
-    X(LIMIT, "a limit the caller set is exceeded")                                                           \
-    X(CANCELLED, "the caller asked to stop")                                                                 \
+#define STATUS_MAP(X)                                                                                                  \
+    X(OK, "ok")                                                                                                        \
+    X(ARGUMENT, "an argument is not allowed")                                                                          \
+    X(FORMAT, "a file is not what it should be")                                                                       \
+    X(IO, "a file could not be read or written")                                                                       \
+    X(NO_MEMORY, "memory could not be had")                                                                            \
+    X(UNSUPPORTED, "this is not supported")                                                                            \
+    X(LIMIT, "a limit the caller set is exceeded")                                                                     \
+    X(CANCELLED, "the caller asked to stop")                                                                           \
     X(DEVICE, "a GPU or its driver failed")
 
 enum status {
@@ -37,7 +37,7 @@ struct error {
     char text[ERROR_TEXT_BYTES];
 };
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
 
 /* Records status and sentence (unless `err` already holds a failure) and returns the status that `err` now holds. */
