@@ -229,8 +229,7 @@ static enum status read_json(struct reading *r, struct said *said)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)r->json, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)r->json, key, value) {
         bool known = json_is_object(value) && (strcmp(key, "generator") == 0 || strcmp(key, "discriminator") == 0);
         for (int k = 0; k < KNOWN_KEYS; k++) known = known || strcmp(key, known_keys[k]) == 0;
         if (!known)

@@ -133,8 +133,7 @@ enum status training_read_object(struct training *t, json_t *object, const char 
     if (!json_is_object(object)) return fail(err, STATUS_ARGUMENT, "the configuration's '%s' must be an object", name);
     const char *given;
     json_t *value;
-    json_object_foreach(object, given, value)
-    {
+    json_object_foreach (object, given, value) {
         int i = 0;
         while (i < count && strcmp(keys[i].name, given) != 0) i++;
         if (i == count)
@@ -166,8 +165,7 @@ enum status training_check_config(const struct training *t, struct error *err)
     const char *const *members = t->family->members;
     const char *given;
     json_t *value;
-    json_object_foreach(t->loop->config, given, value)
-    {
+    json_object_foreach (t->loop->config, given, value) {
         char allowed[256] = "training";
         bool known = strcmp(given, allowed) == 0;
         for (int i = 0; members[i]; i++) {

@@ -101,8 +101,7 @@ static enum status check_kinds(const struct training *t, struct error *err)
         if (options[i].given) status = check_kind(t, options[i].key, err);
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(t->loop->config, "training"), key, value)
-    {
+    json_object_foreach (json_object_get(t->loop->config, "training"), key, value) {
         if (status == STATUS_OK) status = check_kind(t, key, err);
     }
     return status;

@@ -370,8 +370,7 @@ static void pictures(void **state)
     json_t *cases = json_loads(checkpoint_metadata(golden, "pictures"), 0, NULL), *one;
     const char *name;
     int checked = 0;
-    json_object_foreach(cases, name, one)
-    {
+    json_object_foreach (cases, name, one) {
         struct error err = {0};
         const int size = (int)json_integer_value(json_object_get(one, "size"));
         const struct image_preprocess how = image_preprocess_default(size);

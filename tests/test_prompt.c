@@ -76,8 +76,7 @@ static void test_equals_web_ui(void **state)
     assert_true(json_array_size(rows) >= 50);
     size_t i;
     const json_t *row;
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         const char *prompt = json_string_value(json_object_get(row, "prompt"));
         check_parts(prompt, json_object_get(row, "parts"));
         check_chunks(*state, prompt, json_object_get(row, "chunks"));
@@ -92,8 +91,7 @@ static void test_weights_of_tokens(void **state)
     assert_true(json_object_size(cases) >= 8);
     const char *name;
     json_t *one;
-    json_object_foreach(cases, name, one)
-    {
+    json_object_foreach (cases, name, one) {
         struct error err = {0};
         struct prompt_chunks got;
         const char *prompt = json_string_value(json_object_get(one, "prompt"));

@@ -189,8 +189,7 @@ static void every_step_is_diffusers(void **state)
     double worst = 0;
     const char *name = NULL;
     json_t *about = NULL;
-    json_object_foreach(g.cases, name, about)
-    {
+    json_object_foreach (g.cases, name, about) {
         compare_case(&g, name, &worst);
         cases++;
     }

@@ -246,8 +246,7 @@ static void test_prompts(void **state)
         struct text_encoder *e = make_encoder(&m);
         const char *name;
         int checked = 0;
-        json_object_foreach(cases, name, one)
-        {
+        json_object_foreach (cases, name, one) {
             if (strcmp(json_string_value(json_object_get(one, "kind")), kind == 1 ? "sd1" : "sd2") != 0) continue;
             struct error err = {0};
             struct text_states got;

@@ -33,16 +33,13 @@ static void expected_ids(const json_t *row, struct tokens *out)
     struct error err = {0};
     size_t i, j;
     const json_t *run, *id;
-    json_array_foreach(json_object_get(row, "ids"), i, id)
-    {
+    json_array_foreach (json_object_get(row, "ids"), i, id) {
         assert_int_equal(tokens_reserve(out, 1, &err), STATUS_OK);
         out->ids[out->count++] = (int32_t)json_integer_value(id);
     }
-    json_array_foreach(json_object_get(row, "runs"), i, run)
-    {
+    json_array_foreach (json_object_get(row, "runs"), i, run) {
         for (json_int_t times = json_integer_value(json_array_get(run, 0)); times > 0; times--) {
-            json_array_foreach(run, j, id)
-            {
+            json_array_foreach (run, j, id) {
                 if (j == 0) continue;
                 assert_int_equal(tokens_reserve(out, 1, &err), STATUS_OK);
                 out->ids[out->count++] = (int32_t)json_integer_value(id);
@@ -89,7 +86,7 @@ static void test_equals_hugging_face(void **state)
     assert_true(json_array_size(rows) >= 2000);
     size_t i, wrong = 0;
     const json_t *row;
-    json_array_foreach(rows, i, row) wrong += !row_matches(*state, row);
+    json_array_foreach (rows, i, row) wrong += !row_matches(*state, row);
     json_decref(rows);
     assert_int_equal(wrong, 0);
 }

@@ -103,8 +103,7 @@ static enum status read_shards(struct checkpoint *c, const char *folder, const c
     enum status status = STATUS_OK;
     json_t *seen = json_object();
     if (!seen) return fail_no_memory(err, index_path, 0);
-    json_object_foreach((json_t *)map, tensor, shard)
-    {
+    json_object_foreach ((json_t *)map, tensor, shard) {
         const char *name = json_string_value(shard);
         if (!name || !is_plain_name(name)) {
             status = fail(err, STATUS_FORMAT,

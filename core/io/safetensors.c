@@ -107,8 +107,7 @@ static enum status parse_metadata(const struct source *s, json_t *metadata)
         return fail(s->err, STATUS_FORMAT, "%s: __metadata__ is not an object of strings", s->name);
     const char *key;
     json_t *value;
-    json_object_foreach(metadata, key, value)
-    {
+    json_object_foreach (metadata, key, value) {
         if (!json_is_string(value))
             return fail(s->err, STATUS_FORMAT, "%s: __metadata__ entry '%s' is not a string", s->name, quote(key).text);
         const enum status status =
@@ -155,8 +154,7 @@ static enum status parse_header(const struct source *s, json_t *header)
     size_t count = 0;
     const char *key;
     json_t *value;
-    json_object_foreach(header, key, value)
-    {
+    json_object_foreach (header, key, value) {
         if (strcmp(key, "__metadata__") == 0)
             status = parse_metadata(s, value);
         else
