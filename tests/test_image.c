@@ -192,6 +192,27 @@ static void png_comes_back_bit_for_bit(void **state)
     scratch_close(&s);
 }
 
+/* U+AC00 has a zero byte on the side where ASCII has none. */
+static void jpeg_keeps_hangul(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct image image, read;
+    struct image_text text = {.parameters =
+                                  "가가가가가가가가가가가가가가가가가가가가가가가가가가가가가가\nSteps: 2, Seed: 1"},
+                      read_text;
+    uint8_t *bytes;
+    size_t size;
+    read_golden(&image, NULL, "rgb.png");
+    assert_int_equal(image_encode(&image, IMAGE_JPEG, &text, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(image_read_memory(&read, bytes, size, "memory", &read_text, &err), STATUS_OK);
+    assert_string_equal(read_text.parameters, text.parameters);
+    memory_free(bytes);
+    image_text_clear(&read_text);
+    image_clear(&read);
+    image_clear(&image);
+}
+
 static void jpeg_comes_back_nearly(void **state)
 {
     (void)state;
@@ -447,6 +468,7 @@ int main(void)
         cmocka_unit_test(reads_packed_text),
         cmocka_unit_test(png_comes_back_bit_for_bit),
         cmocka_unit_test(jpeg_comes_back_nearly),
+        cmocka_unit_test(jpeg_keeps_hangul),
         cmocka_unit_test(same_picture_gives_same_bytes),
         cmocka_unit_test(refuses_truncated_files),
         cmocka_unit_test(refuses_changed_png),

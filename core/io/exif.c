@@ -50,14 +50,20 @@ static bool find_tag(const struct tiff *t, size_t at, uint32_t tag, struct entry
     return false;
 }
 
-/* The standard leaves the byte order of UNICODE comments open, and writers disagree. The text is mostly ASCII ("Steps:
- * 20, ..."), so the order in which more high bytes are zero is the right one. */
+static bool is_ascii(uint8_t byte)
+{
+    return (byte >= ' ' && byte < 0x7f) || byte == '\n';
+}
+
+/* The standard leaves the byte order of UNICODE comments open, and writers disagree. There is always ASCII in the text
+ * ("Steps: 20, ..."), so the order in which more of it is ASCII is the right one. (To count zeros is not enough:
+ * U+AC00, the first Hangul syllable, has one too, on the other side.) */
 static bool utf16_is_big_endian(const uint8_t *text, size_t size, bool otherwise)
 {
     size_t even = 0, odd = 0;
     for (size_t i = 0; i + 1 < size; i += 2) {
-        even += text[i] == 0;
-        odd += text[i + 1] == 0;
+        even += text[i] == 0 && is_ascii(text[i + 1]);
+        odd += text[i + 1] == 0 && is_ascii(text[i]);
     }
     return even == odd ? otherwise : even > odd;
 }
