@@ -94,13 +94,19 @@ static enum status truncate(const struct gan_job *job, struct rng *rng, float *z
 enum status gan_draw(const struct gan_job *job, float *z, struct error *err)
 {
     const struct limn_request *r = &job->request;
-    const struct latent_shape shape = {1, 1, job->model->gan->generator.latent};
-    const struct noise_seed seed = {
-        .kind = job->rng, .seed = r->seed, .subseed = r->subseed, .subseed_strength = (double)r->subseed_strength};
+    const size_t latent = (size_t)job->model->gan->generator.latent, bytes = latent * sizeof(float);
     struct rng rng;
-    rng_init(&rng, seed.kind, seed.seed);
-    const enum status status = noise_varied(&rng, &seed, shape, z, err);
-    return status == STATUS_OK && r->truncation > 0 ? truncate(job, &rng, z, err) : status;
+    float *other = r->subseed_strength > 0 ? memory_alloc_raw(bytes) : NULL;
+    if (r->subseed_strength > 0 && !other) return fail_no_memory(err, "a latent vector", bytes);
+    if (other) {
+        rng_init(&rng, job->rng, r->subseed);
+        rng_normal(&rng, other, latent);
+    }
+    rng_init(&rng, job->rng, r->seed);
+    rng_normal(&rng, z, latent);
+    if (other) limn_latent_between(z, z, other, (int)latent, (double)r->subseed_strength);
+    memory_free(other);
+    return r->truncation > 0 ? truncate(job, &rng, z, err) : STATUS_OK;
 }
 
 enum status gan_embed(const struct gan_job *job, float *text, struct error *err)
