@@ -52,6 +52,11 @@ void text_encoder_destroy(struct text_encoder *encoder)
     memory_free(encoder);
 }
 
+size_t text_encoder_bytes(const struct text_encoder *encoder)
+{
+    return encoder->exec ? exec_bytes(encoder->exec) : 0;
+}
+
 const struct text_config *text_encoder_config(const struct text_encoder *encoder)
 {
     return &encoder->config;

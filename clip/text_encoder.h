@@ -38,6 +38,9 @@ MUST_CHECK enum status text_encoder_create(struct text_encoder **out, const stru
 void text_encoder_destroy(struct text_encoder *encoder);
 const struct text_config *text_encoder_config(const struct text_encoder *encoder); /* borrowed */
 
+/* What its run takes besides the weights; 0 before the first prompt. */
+size_t text_encoder_bytes(const struct text_encoder *encoder);
+
 /* What a weight does to a token's states, as the web UI names it. */
 enum emphasis {
     EMPHASIS_ORIGINAL, /* multiplies them, then scales the chunk back to the mean it had */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#define _POSIX_C_SOURCE 200809L /* readlink */
+#define _POSIX_C_SOURCE 200809L /* readlink, strncasecmp */
 #include "pipeline/model.h"
 
+#include "core/io/charset.h"
 #include "core/io/quote.h"
 #include "core/tensor/exec.h"
 #include "diffusion/folder_config.h"
@@ -12,6 +13,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,12 +50,33 @@ enum status model_default_path(char path[MODEL_PATH_BYTES], struct error *err)
     return model_shipped_path("emoji.safetensors", path, err);
 }
 
+/* The part of the name before the ending of a model's file; a folder may have dots in its name. */
+static size_t before_ending(const char *name, size_t length)
+{
+    static const char *const endings[] = {".safetensors", ".ckpt", ".gguf", ".pth", ".pt", ".bin"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t ending = strlen(endings[i]);
+        if (length > ending && strncasecmp(name + length - ending, endings[i], ending) == 0) return length - ending;
+    }
+    return length;
+}
+
 void model_short_name(const char *path, char *name, size_t size)
 {
-    const char *slash = strrchr(path, '/');
-    if (slash && slash[1]) path = slash + 1;
-    const char *dot = strrchr(path, '.');
-    snprintf(name, size, "%.*s", dot && dot > path ? (int)(dot - path) : (int)strlen(path), path);
+    size_t length = strlen(path), start, used = 0, bytes;
+    while (length > 1 && path[length - 1] == '/') length--;
+    for (start = length; start > 0 && path[start - 1] != '/';) start--;
+    const size_t end = start + before_ending(path + start, length - start);
+    for (size_t at = start; at < end; at += bytes) {
+        uint32_t character;
+        bytes = utf8_decode(path + at, end - at, &character);
+        const bool valid = bytes > 0;
+        if (!valid) bytes = 1;
+        if (used + bytes >= size) break;
+        memcpy(name + used, valid ? path + at : "?", bytes);
+        used += bytes;
+    }
+    name[used] = '\0';
 }
 
 enum status model_hash(struct limn_model *model, const char **hash, struct error *err)
@@ -116,7 +139,7 @@ enum status stage_open(struct stage *stage, struct limn_model *model, const stru
     if (status != STATUS_OK) return fail(err, status, "%s", stage->graph.error.text);
     status = params_load(model->params, &stage->graph, checkpoint, err);
     if (status != STATUS_OK) return status;
-    const uint64_t weights = params_bytes(model->params);
+    const uint64_t weights = params_bytes(model->params) + (model->text ? text_encoder_bytes(model->text) : 0);
     if (model->max_memory && weights >= model->max_memory)
         return fail(err, STATUS_LIMIT,
                     "the model's weights alone take %.1f MiB, and the memory limit is %.1f MiB; a higher one is needed",
@@ -278,28 +301,48 @@ static enum status load_weights(struct limn_model *model, struct error *err)
     return load_network(model, &stage, model_vae_checkpoint(model), err);
 }
 
-/* The weights alone, at the least they can take: better refused before gigabytes are read. */
-static enum status check_memory(const struct limn_model *model, struct error *err)
+/* ---- memory ---- */
+
+/* What the tensors under a name take at the least. */
+static uint64_t least_bytes(const struct limn_model *model, const struct checkpoint *checkpoint, const char *prefix)
 {
-    const double mib = 1024.0 * 1024.0;
     uint64_t least = 0;
-    for (int i = 0; i < checkpoint_count(model->checkpoint); i++) {
-        const struct tensor *t = checkpoint_at(model->checkpoint, i);
+    for (int i = 0; i < checkpoint_count(checkpoint); i++) {
+        const struct tensor *t = checkpoint_at(checkpoint, i);
         const enum dtype dtype = model->storage != DTYPE_COUNT ? model->storage : t->dtype;
         const size_t count = (size_t)t->count / dtype_block(dtype) * dtype_block(dtype);
         const uint64_t bytes = dtype_bytes(dtype, count), floats = (uint64_t)t->count * sizeof(float);
-        if (strncmp(t->name, "model.diffusion_model.", 22) == 0) least += bytes < floats ? bytes : floats;
+        if (strncmp(t->name, prefix, strlen(prefix)) == 0) least += bytes < floats ? bytes : floats;
     }
+    return least;
+}
+
+/* U-Net and VAE decoder; the text tower may leave some of its file out. */
+static uint64_t least_of_painting(const struct limn_model *model)
+{
+    return least_bytes(model, model->checkpoint, "model.diffusion_model.") +
+           least_bytes(model, model_vae_checkpoint(model), "first_stage_model.decoder.");
+}
+
+/* Better refused before gigabytes are read. */
+static enum status check_memory(const struct limn_model *model, struct error *err)
+{
+    const double mib = 1024.0 * 1024.0;
+    const uint64_t least = least_of_painting(model) + (model->params ? params_bytes(model->params) : 0);
     if (!model->max_memory || least < model->max_memory) return STATUS_OK;
     return fail(err, STATUS_LIMIT,
-                "the U-Net's weights alone take %.1f MiB, and the memory limit is %.1f MiB; a higher one is needed",
+                "the model's weights alone take %.1f MiB, and the memory limit is %.1f MiB; a higher one is needed",
                 (double)least / mib, (double)model->max_memory / mib);
 }
 
 static enum status open_text(struct limn_model *model, struct error *err)
 {
     const struct text_source source = {
-        .backend = model->backend, .params = model->params, .checkpoint = model->checkpoint};
+        .backend = model->backend,
+        .params = model->params,
+        .checkpoint = model->checkpoint,
+        .limit = model->max_memory ? (size_t)(model->max_memory - least_of_painting(model)) : 0,
+    };
     enum status status = text_encoder_create(&model->text, &source, err);
     if (status != STATUS_OK) return status;
     const int width = text_encoder_config(model->text)->width;
@@ -347,7 +390,9 @@ static enum status load_on_backend(struct limn_model *model, const struct limn_w
     if (status != STATUS_OK) return status;
     params_store_as(model->params, model->storage);
     if (model->recognised.kind == MODEL_GAN) return gan_model_open(model, err);
-    status = open_text(model, err);
+    status = check_memory(model, err);
+    if (status == STATUS_OK) status = open_text(model, err);
+    if (status == STATUS_OK) status = check_memory(model, err);
     if (status == STATUS_OK) status = watch_check(watch, err);
     return status == STATUS_OK ? load_weights(model, err) : status;
 }
@@ -415,7 +460,6 @@ static enum status open_model(struct limn_model *model, const struct limn_model_
         status = pack_read(&model->pack, model->checkpoint, err);
     if (status == STATUS_OK) status = detect_networks(model, err);
     if (status == STATUS_OK) status = make_schedule(model, options->prediction, options->watch, err);
-    if (status == STATUS_OK) status = check_memory(model, err);
     return status == STATUS_OK ? load_parts(model, options->watch, err) : status;
 }
 

@@ -52,7 +52,7 @@ MUST_CHECK enum status model_default_path(char path[MODEL_PATH_BYTES], struct er
 /* A file of the pack by its name: "gan.safetensors". */
 MUST_CHECK enum status model_shipped_path(const char *name, char path[MODEL_PATH_BYTES], struct error *err);
 
-/* The file's name without folder and ending, for metadata. */
+/* The file's name without folder and ending, for metadata: valid UTF-8, with ? for what is not. */
 void model_short_name(const char *path, char *name, size_t size);
 /* What weights are stored as (params_store_as), by one of limn_weights_name; NULL is DTYPE_COUNT. And the way back. */
 MUST_CHECK enum status model_storage(const char *weights, enum dtype *storage, struct error *err);

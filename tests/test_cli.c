@@ -140,6 +140,18 @@ static void test_names(void **state)
     assert_true(exists(name));
 }
 
+/* A model whose name is no UTF-8 is a model all the same. */
+static void test_odd_model_name(void **state)
+{
+    (void)state;
+    struct limn_recipe *recipe = NULL;
+    assert_int_equal(symlink("pack.safetensors", in_folder("caf\xe9.v1.safetensors")), 0);
+    run_only("generate apple --steps 1 -m caf\xe9.v1.safetensors -o odd.png");
+    assert_int_equal(limn_recipe_read(&recipe, in_folder("odd.png"), NULL, NULL), LIMN_OK);
+    assert_string_equal(limn_recipe_field(recipe, "Model"), "caf?.v1");
+    limn_recipe_close(recipe);
+}
+
 /* Programs that run at the same time give each picture a name of its own. */
 static void test_names_at_once(void **state)
 {
@@ -492,6 +504,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_names, empty),
+        cmocka_unit_test_teardown(test_odd_model_name, empty),
         cmocka_unit_test_teardown(test_names_at_once, empty),
         cmocka_unit_test_teardown(test_batch, empty),
         cmocka_unit_test_teardown(test_from, empty),
