@@ -230,6 +230,20 @@ static enum status read_betas(const struct reading *r, enum betas *betas)
     return refuse(r, "beta_schedule", "linear, scaled_linear and squaredcos_cap_v2");
 }
 
+static enum status read_spacing(const struct reading *r, enum spacing *spacing)
+{
+    static const char *const names[] = {
+        [SPACING_LEADING] = "leading", [SPACING_LINSPACE] = "linspace", [SPACING_TRAILING] = "trailing"};
+    const json_t *value = get(r, "timestep_spacing");
+    if (!value) return STATUS_OK;
+    for (int i = SPACING_LEADING; json_is_string(value) && i <= SPACING_TRAILING; i++) {
+        if (strcmp(json_string_value(value), names[i]) != 0) continue;
+        *spacing = (enum spacing)i;
+        return STATUS_OK;
+    }
+    return refuse(r, "timestep_spacing", "leading, linspace and trailing");
+}
+
 enum status folder_config_schedule(struct schedule_options *options, const struct checkpoint *checkpoint,
                                    struct error *err)
 {
@@ -239,6 +253,7 @@ enum status folder_config_schedule(struct schedule_options *options, const struc
     status = check_fixed(&r, schedule_fixed, sizeof schedule_fixed / sizeof *schedule_fixed);
     if (status == STATUS_OK) status = check_prediction(&r);
     if (status == STATUS_OK) status = read_betas(&r, &options->betas);
+    if (status == STATUS_OK) status = read_spacing(&r, &options->spacing);
     if (status == STATUS_OK) status = get_real(&r, "beta_start", 1e-8, 0.999, &options->beta_start);
     if (status == STATUS_OK) status = get_real(&r, "beta_end", 1e-8, 0.999, &options->beta_end);
     if (status == STATUS_OK)

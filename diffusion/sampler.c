@@ -209,19 +209,19 @@ static void lcm_weigh(const struct recipe *r, const struct sampler_step *before,
 
 /* clang-format off */
 static const struct method methods[] = {
-    {{"euler_a", "Euler a", "Euler, with fresh noise", true, true},
+    {{"euler_a", "Euler a", "Euler, with fresh noise", true, true, NULL},
      "euler_ancestral", SPACING_LINSPACE, false, euler_level, euler_a_weigh},
-    {{"euler", "Euler", "plain Euler steps", false, true},
+    {{"euler", "Euler", "plain Euler steps", false, true, NULL},
      NULL, SPACING_LINSPACE, false, euler_level, euler_weigh},
-    {{"dpm++2m", "DPM++ 2M", "second order, good in 20 steps", false, true},
+    {{"dpm++2m", "DPM++ 2M", "second order, good in 20 steps", false, true, "karras"},
      NULL, SPACING_LINSPACE, true, dpm_level, dpm_weigh},
-    {{"dpm++2m_sde", "DPM++ 2M SDE", "the same, with fresh noise", true, true},
+    {{"dpm++2m_sde", "DPM++ 2M SDE", "the same, with fresh noise", true, true, "exponential"},
      NULL, SPACING_LINSPACE, true, dpm_level, dpm_sde_weigh},
-    {{"ddim", "DDIM", "deterministic unless eta > 0", false, false},
+    {{"ddim", "DDIM", "deterministic unless eta > 0", false, false, NULL},
      NULL, SPACING_LEADING, false, ddim_level, ddim_weigh},
-    {{"ddpm", "DDPM", "the original chain; wants many steps", true, false},
+    {{"ddpm", "DDPM", "the original chain; wants many steps", true, false, NULL},
      NULL, SPACING_LEADING, false, ddim_level, ddpm_weigh},
-    {{"lcm", "LCM", "2 to 8 steps, for distilled models only", true, false},
+    {{"lcm", "LCM", "2 to 8 steps, for distilled models only", true, false, NULL},
      NULL, SPACING_DEFAULT, false, lcm_level, lcm_weigh},
 };
 /* clang-format on */
@@ -280,6 +280,7 @@ const struct sampler_kind *sampler_kind_find(const char *name)
 
 const struct sampler_schedule *sampler_schedule_find(const char *name)
 {
+    if (same_name(name, "uniform")) return &schedules[0];
     for (int i = 0; i < SCHEDULES; i++)
         if (same_name(name, schedules[i].name) || same_name(name, schedules[i].display)) return &schedules[i];
     return NULL;
@@ -304,7 +305,7 @@ static enum status check_options(const struct method *m, const struct schedule *
         return fail(err, STATUS_ARGUMENT,
                     "schedule karras: sampler %s cannot run on it; euler, euler_a, dpm++2m and dpm++2m_sde can",
                     m->kind.name);
-    if (own_times && (chosen->spacing != SPACING_DEFAULT || o->spacing != SPACING_DEFAULT))
+    if (own_times && chosen->spacing != SPACING_DEFAULT)
         return fail(err, STATUS_ARGUMENT, "schedule %s: sampler %s has times of its own, only default is allowed",
                     chosen->name, m->kind.name);
     return STATUS_OK;
@@ -338,6 +339,11 @@ static enum status fill(struct sampler *s, const struct recipe *r, struct error 
         struct sampler_step *step = &s->steps[i];
         step->denoise = schedule_denoise(r->schedule->options.prediction, step->alpha, step->sigma);
         m->weigh(r, i > 0 ? step - 1 : NULL, step);
+        if (!finite_step(step) && i > 0 && (step->time == step[-1].time || step->time == step[1].time))
+            return fail(err, STATUS_ARGUMENT,
+                        "%d steps: with this schedule, two of them fall on time %g, which sampler %s cannot do; fewer "
+                        "are needed",
+                        r->steps, step->time, m->kind.name);
         if (!finite_step(step))
             return fail(err, STATUS_ARGUMENT,
                         "sampler %s cannot begin at time %g, where the schedule has no signal left and the model "
@@ -368,7 +374,7 @@ enum status sampler_create(struct sampler **out, const struct schedule *schedule
     if (status != STATUS_OK) return status;
 
     struct recipe r = {.schedule = schedule, .karras = chosen->karras, .steps = options->steps, .eta = options->eta};
-    r.spacing = chosen->spacing != SPACING_DEFAULT ? chosen->spacing : options->spacing;
+    r.spacing = chosen->spacing != SPACING_DEFAULT ? chosen->spacing : schedule->options.spacing;
     if (r.spacing == SPACING_DEFAULT) r.spacing = m->spacing;
     struct sampler *s = memory_alloc(sizeof *s);
     if (s == NULL) return fail_no_memory(err, "the sampler", sizeof *s);

@@ -32,12 +32,15 @@ struct sampler_kind {
     const char *about;   /* a few words for help texts */
     bool stochastic;     /* fresh noise in its steps (ddim: only with eta > 0) */
     bool karras;         /* can run on Karras sigmas */
+    /* What the web UI (since 1.9) means by the schedule "Automatic" with it, where that is not what "default" is here;
+     * else NULL. "Uniform" is its name for what comes nearest to the default then. */
+    const char *automatic;
 };
 
 /* A row of the table of step schedules. */
 struct sampler_schedule {
     const char *name;    /* "karras" */
-    const char *display; /* "Karras"; the web UI's "Automatic" for the default */
+    const char *display; /* "Karras"; the web UI's "Automatic" for the default, but see `automatic` */
     enum spacing spacing;
     bool karras;
 };
@@ -53,7 +56,6 @@ const struct sampler_schedule *sampler_schedule_find(const char *name);
 struct sampler_options {
     const char *name;     /* any that sampler_kind_find knows */
     const char *schedule; /* any that sampler_schedule_find knows; NULL: the sampler's own */
-    enum spacing spacing; /* with schedule "karras": the times between which it runs */
     int steps;
     double eta;      /* ddim only: 0 draws no noise, 1 as much as ddpm (Song et al. 2020, equation 16) */
     double strength; /* of 0 to 1, how much of the steps is run when a picture is changed; 0 means all, as 1 does */

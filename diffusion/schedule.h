@@ -36,6 +36,7 @@ struct schedule_options {
     bool zero_snr;        /* betas rescaled so that the last time is pure noise (Lin et al. 2023, algorithm 1) */
     bool final_alpha_one; /* DDIM's last step ends at a = 1; otherwise at alphas_cumprod[0] */
     int steps_offset;     /* added to times with leading spacing */
+    enum spacing spacing; /* that the model was made for; of Karras sigmas, the times between which they run */
 };
 
 /* SD 1.x; SD 2.x with v-prediction differs in `prediction` only. */

@@ -139,6 +139,7 @@ static void what_is_not_built_here_is_refused(void **state)
         {noise_json, "{\"num_train_timesteps\": 1}", "'num_train_timesteps' is 1"},
         {noise_json, "{\"beta_start\": -1}", "'beta_start' is -1"},
         {noise_json, "{\"thresholding\": true}", "'thresholding' is true"},
+        {noise_json, "{\"timestep_spacing\": \"even\"}", "'timestep_spacing' is \"even\"; supported: leading, "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct unet_config unet = shape;

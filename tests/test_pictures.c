@@ -31,7 +31,7 @@ static const struct {
     {"sd1.cfg1", TINY_SD1, NULL, {.sampler = "dpm++2m", .schedule = "karras", .cfg = 1}, 0},
     {"sd1.euler_a_wide_n2", TINY_SD1, NULL, {.sampler = "euler_a", .width = 128}, 0},
     {"sd2_v.dpmpp_2m", TINY_SD2, "v", {.sampler = "dpm++2m"}, 0},
-    {"sd2_v.zero_snr", TINY_SD2_ZERO_SNR, NULL, {.sampler = "ddim", .schedule = "trailing"}, 0},
+    {"sd2_v.zero_snr", TINY_SD2_ZERO_SNR, NULL, {.sampler = "ddim"}, 0}, /* its folder says "trailing" */
     {"sd2_eps.euler", TINY_SD2, NULL, {.sampler = "euler"}, 0},
     {"sd1.vary", TINY_SD1, NULL, {.sampler = "ddim", .strength = 0.6F}, 1},
     {"sd1.vary_sde", TINY_SD1, NULL, {.sampler = "dpm++2m_sde", .strength = 0.6F}, 1},

@@ -75,14 +75,13 @@ static struct run open_run(const struct goldens *g, const char *name, size_t val
     char kind[NAME_BYTES];
     snprintf(kind, sizeof kind, "%.*s", (int)strcspn(name, "."), name);
     const bool karras = json_is_true(json_object_get(run.config, "use_karras_sigmas"));
-    const bool lcm = strcmp(kind, "lcm") == 0;
-    const struct schedule_options schedule = schedule_of(run.config);
+    struct schedule_options schedule = schedule_of(run.config);
     const struct sampler_schedule *spacing = sampler_schedule_find(text(run.config, "timestep_spacing"));
     assert_non_null(spacing);
+    schedule.spacing = spacing->spacing;
     const struct sampler_options options = {
         .name = kind,
         .schedule = karras ? "karras" : NULL,
-        .spacing = lcm ? SPACING_DEFAULT : spacing->spacing,
         .steps = (int)number(run.about, "steps", 0),
         .eta = number(run.about, "eta", 0),
         .strength = number(run.about, "strength", 0),
@@ -298,6 +297,7 @@ static void names_are_found_as_people_write_them(void **state)
     assert_null(sampler_kind_find(""));
     assert_string_equal(sampler_schedule_find("Karras")->name, "karras");
     assert_string_equal(sampler_schedule_find("Automatic")->name, "default");
+    assert_string_equal(sampler_schedule_find("Uniform")->name, "default");
     assert_null(sampler_schedule_find("exponential"));
 }
 

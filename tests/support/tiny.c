@@ -14,7 +14,8 @@
 #include <cmocka.h>
 
 static const struct safetensors_note zero_snr = {
-    "scheduler/scheduler_config.json", "{\"prediction_type\": \"v_prediction\", \"rescale_betas_zero_snr\": true}"};
+    "scheduler/scheduler_config.json",
+    "{\"prediction_type\": \"v_prediction\", \"rescale_betas_zero_snr\": true, \"timestep_spacing\": \"trailing\"}"};
 
 static const struct safetensors_note pack = {
     "limn.pack", "{\"format\": 1, \"name\": \"tiny\", \"size\": 32, \"latent_scale\": 1.0, \"prediction\": \"v\","
