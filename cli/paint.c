@@ -65,11 +65,11 @@ static void apply_options(const struct options *options, const struct limn_recip
         request->subseed = new_seed();
 }
 
-/* recipe: of --from, or NULL. */
+/* recipe: of --from, or NULL. What it says of the arithmetic is followed where this machine can. */
 static enum limn_status open_model(const struct options *options, const struct limn_recipe *recipe,
                                    const struct limn_watch *watch, struct limn_model **model, struct limn_error *error)
 {
-    const struct limn_model_options model_options = {
+    struct limn_model_options model_options = {
         .path = options->given[OPTION_MODEL] ? options->value[OPTION_MODEL].text : NULL,
         .vae = options->given[OPTION_VAE] ? options->value[OPTION_VAE].text : NULL,
         .prediction = options->given[OPTION_PREDICTION] ? options->value[OPTION_PREDICTION].text
@@ -79,13 +79,25 @@ static enum limn_status open_model(const struct options *options, const struct l
                    : recipe                       ? limn_recipe_field(recipe, "Weights")
                                                   : NULL,
         .device = options_device(options),
-        .compute = options_text(options, OPTION_COMPUTE),
+        .compute = options->given[OPTION_COMPUTE] ? options->value[OPTION_COMPUTE].text
+                   : recipe                       ? limn_recipe_field(recipe, "Compute")
+                                                  : NULL,
         .no_fallback = options->given[OPTION_NO_FALLBACK],
         .threads = options->given[OPTION_THREADS] ? (int)options->value[OPTION_THREADS].whole : 0,
         .max_memory = options->given[OPTION_MAX_MEMORY] ? (uint64_t)options->value[OPTION_MAX_MEMORY].whole : 0,
         .watch = watch,
     };
-    return limn_model_open(model, &model_options, error);
+    const enum limn_status status = limn_model_open(model, &model_options, error);
+    if (status != LIMN_UNSUPPORTED || !model_options.compute || options->given[OPTION_COMPUTE]) return status;
+    struct limn_error why = *error;
+    model_options.compute = NULL;
+    const enum limn_status again = limn_model_open(model, &model_options, error);
+    if (again == LIMN_OK) {
+        char note[sizeof why.text + 64];
+        snprintf(note, sizeof note, "%s; painted in f32, the picture will differ a little", why.text);
+        watch->note(watch->context, note);
+    }
+    return again;
 }
 
 static void announce(const struct options *options, const struct limn_picture *picture, const char *path)
@@ -261,17 +273,24 @@ static int take_recipe(const struct options *options, struct limn_recipe **recip
 }
 
 /* A JPEG's metadata has room for 64 KiB, two bytes a letter, and prompts that hold line ends are in it twice. */
+static size_t room_for(const char *prompt)
+{
+    size_t bytes = 0;
+    for (const char *c = prompt; c && *c; c++) bytes += (unsigned char)*c < 0x20 ? 4 : 1;
+    return bytes;
+}
+
 static bool check_prompt_fits(const struct options *options, const struct limn_request *request)
 {
     enum { MOST = 8000 };
     const char *const pattern = output_pattern(options), *const dot = pattern ? strrchr(pattern, '.') : NULL;
     if (!dot || strcasecmp(dot, ".png") == 0 || options->given[OPTION_NO_METADATA]) return true;
-    const size_t bytes =
-        (request->prompt ? strlen(request->prompt) : 0) + (request->negative ? strlen(request->negative) : 0);
+    const size_t bytes = room_for(request->prompt) + room_for(request->negative);
     if (bytes <= MOST) return true;
-    usage_error("--output %s: a JPEG's metadata has room for prompts of %d bytes, and these have %zu; write a .png, or "
-                "give --no-metadata",
-                pattern, MOST, bytes);
+    usage_error(
+        "--output %s: a JPEG's metadata has room for prompts of %d bytes (line ends and other control characters "
+        "count four times), and these have %zu; write a .png, or give --no-metadata",
+        pattern, MOST, bytes);
     return false;
 }
 

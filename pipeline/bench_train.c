@@ -88,7 +88,7 @@ enum status bench_train_unet(const struct bench *bench, struct error *err)
     enum status status = bench_open_model(&model, bench, err);
     if (status == STATUS_OK && model->gan)
         status = fail(err, STATUS_ARGUMENT, "%s: is a GAN and has no U-Net to train", model->path);
-    if (status == STATUS_OK && model->backend->half)
+    if (status == STATUS_OK && model->backend->compute == DTYPE_F16)
         status = fail(err, STATUS_ARGUMENT, "compute f16: a training step takes f32, or bf16 on the CPU");
     if (status == STATUS_OK) status = measure_step(bench, model, err);
     limn_model_close(model);

@@ -5,6 +5,7 @@
  *
  *     output/pictures/MODEL/a-red-apple-3fa2c1-7.png        prompt, a hash of the whole prompt, seed
  */
+#include "diffusion/sampler.h"
 #include "pipeline/api.h"
 #include "pipeline/compare.h"
 #include "pipeline/infotext.h"
@@ -203,11 +204,12 @@ static enum status say_settings(struct painter *p, struct error *err)
     enum status status = infotext_split(&parts, p->settings, &memory, err);
     const char *steps = infotext_find(&parts, "Steps"), *sampler = infotext_find(&parts, "Sampler");
     const char *cfg = infotext_find(&parts, "CFG scale"), *schedule = infotext_find(&parts, "Schedule type");
+    const struct sampler_schedule *known = schedule ? sampler_schedule_find(schedule) : NULL;
+    const bool said = schedule && (!known || strcmp(known->name, "default") != 0);
     if (status == STATUS_OK) {
         p->entrant->settings = steps && sampler && cfg
                                    ? arena_printf(&p->c->memory, "%s steps, %s%s%s, guidance %s", steps, sampler,
-                                                  schedule && strcmp(schedule, "Automatic") != 0 ? " " : "",
-                                                  schedule && strcmp(schedule, "Automatic") != 0 ? schedule : "", cfg)
+                                                  said ? " " : "", said ? schedule : "", cfg)
                                    : "";
         if (!p->entrant->settings) status = fail_no_memory(err, "settings", strlen(p->settings));
     }

@@ -31,6 +31,13 @@ static enum status find_compute(enum dtype *dtype, const char *name, struct erro
     return fail(err, STATUS_ARGUMENT, "compute '%.80s': must be f32, bf16 or f16", name);
 }
 
+const char *device_compute(const struct backend *backend)
+{
+    for (int i = 1; i < COMPUTES; i++)
+        if (computes[i].dtype == backend->compute) return computes[i].name;
+    return NULL;
+}
+
 static enum status open_cpu(struct backend **out, const struct device_request *request, struct error *err)
 {
     struct backend_options options = {.threads = request->threads};

@@ -24,6 +24,9 @@ struct device_request {
 MUST_CHECK enum status device_open(struct backend **out, const char *name, const struct device_request *request,
                                    struct error *err);
 
+/* limn_compute_name of what it was opened to compute in, NULL for f32. */
+const char *device_compute(const struct backend *backend);
+
 /* True if the CPU may do what failed on this backend with this status. */
 bool device_may_fall_back(const struct backend *backend, enum status status);
 

@@ -85,13 +85,14 @@ static void put_number_field(struct writer *w, const char *name, uint64_t value)
     put_field(w, name, text);
 }
 
-/* The shortest decimal that reads back as the same float: 7.5, not 7.50000000. */
+/* The shortest decimal that reads back as the same float: 7.5, not 7.50000000; 10, not 1e+01, which the web UI's reader
+ * does not take for a whole number. */
 static void put_real_field(struct writer *w, const char *name, float value)
 {
     char text[32];
     for (int digits = 1; digits <= 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value) break;
+        if (!strchr(text, 'e') && strtof(text, NULL) == value) break;
     }
     put_field(w, name, text);
 }
@@ -119,6 +120,7 @@ static void put_settings(struct writer *w, const struct infotext *infotext)
     put_optional_field(w, "VAE", infotext->vae);
     put_optional_field(w, "Prediction type", infotext->prediction);
     put_optional_field(w, "Weights", infotext->weights);
+    put_optional_field(w, "Compute", infotext->compute);
     if (r->subseed_strength > 0) {
         put_number_field(w, "Variation seed", r->subseed);
         put_real_field(w, "Variation seed strength", r->subseed_strength);

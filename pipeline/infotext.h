@@ -22,6 +22,7 @@ struct infotext {
     const char *vae;                    /* NULL: the model's own */
     const char *prediction;             /* NULL: as the file says */
     const char *weights;                /* what they were converted to; NULL: as in the file */
+    const char *compute;                /* NULL: f32 */
 };
 
 /* The text in a block that the caller frees with memory_free. */

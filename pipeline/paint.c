@@ -7,6 +7,7 @@
 #include "core/io/image_ops.h"
 #include "core/io/quote.h"
 #include "pipeline/api.h"
+#include "pipeline/devices.h"
 #include "pipeline/denoise.h"
 #include "pipeline/gan_paint.h"
 #include "pipeline/infotext.h"
@@ -145,6 +146,7 @@ static enum status describe(struct limn_model *model, const struct limn_request 
         .vae = vae,
         .prediction = model->prediction_forced ? prediction_name(model->schedule.options.prediction) : NULL,
         .weights = model_storage_name(model->storage),
+        .compute = device_compute(model->backend),
     };
     return infotext_create(parameters, &infotext, err);
 }
@@ -159,7 +161,9 @@ static enum status paint_by_diffusion(struct limn_model *model, const struct lim
     status = paint_image(&job, image, err);
     picture->seconds = api_clock() - start;
     if (status != STATUS_OK) return status;
-    return describe(model, &job.request, job.sampler->display, job.schedule->display, &picture->parameters, err);
+    const bool other = job.sampler->automatic && strcmp(job.schedule->name, "default") == 0;
+    const char *schedule = other ? "Uniform" : job.schedule->display;
+    return describe(model, &job.request, job.sampler->display, schedule, &picture->parameters, err);
 }
 
 static enum status paint_by_gan(struct limn_model *model, const struct limn_request *request,

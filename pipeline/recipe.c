@@ -84,6 +84,16 @@ static enum status read_size(struct limn_recipe *recipe, struct error *err)
     return STATUS_OK;
 }
 
+/* Another program's "Automatic" is its own default, which is Karras with DPM++ 2M. */
+static void read_automatic(struct limn_recipe *recipe)
+{
+    struct limn_request *request = &recipe->request;
+    const char *version = find(recipe, "Version");
+    const struct sampler_kind *kind = request->sampler ? sampler_kind_find(request->sampler) : NULL;
+    if (!kind || !kind->automatic || !request->schedule || strcmp(request->schedule, "Automatic") != 0) return;
+    if (!version || strncmp(version, "limn ", 5) != 0) request->schedule = kind->automatic;
+}
+
 /* "DPM++ 2M Karras" was one name before the web UI had schedule types (version 1.9). */
 static enum status read_sampler(struct limn_recipe *recipe, struct error *err)
 {
@@ -109,6 +119,7 @@ static enum status read_settings(struct limn_recipe *recipe, struct error *err)
     r->invert_mask = mode && strcmp(mode, "Inpaint not masked") == 0;
     const uint64_t most_seed = INT64_MAX;
     enum status status = read_sampler(recipe, err);
+    if (status == STATUS_OK) read_automatic(recipe);
     if (status == STATUS_OK) status = read_size(recipe, err);
     if (status == STATUS_OK) status = read_int(recipe, "Steps", 1, LIMN_MAX_STEPS, &r->steps, err);
     if (status == STATUS_OK) status = read_real(recipe, "CFG scale", 1, LIMN_MAX_CFG, &r->cfg, err);

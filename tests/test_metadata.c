@@ -120,7 +120,7 @@ static void test_round_trip(void **state)
 static void test_numbers(void **state)
 {
     (void)state;
-    static const float scales[] = {1, 1.1F, 7.5F, 0.1F + 6, 3.14159274F, 100, 12.3456789F};
+    static const float scales[] = {1, 1.1F, 7.5F, 0.1F + 6, 3.14159274F, 10, 20, 100, 12.3456789F};
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
         struct limn_request request = base;
         request.cfg = scales[i];
@@ -130,6 +130,7 @@ static void test_numbers(void **state)
         char *text = write_text(&request);
         struct limn_recipe *recipe = read_text(text);
         const struct limn_request *read = limn_recipe_request(recipe);
+        assert_null(strchr(limn_recipe_field(recipe, "CFG scale"), 'e')); /* 1e+01 is no whole number to others */
         assert_true(read->cfg == scales[i]);
         assert_true(read->eta == 0.3F);
         assert_true(read->seed == INT64_MAX);
@@ -215,6 +216,27 @@ static void test_reads_web_ui(void **state)
     assert_string_equal(limn_recipe_request(recipe)->prompt, "only a prompt, with: a colon");
     assert_int_equal(limn_recipe_request(recipe)->steps, 0);
     limn_recipe_close(recipe);
+}
+
+/* "Automatic" is what the program that wrote it takes it for. */
+static void test_automatic(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sampler, *schedule, *version, *wanted;
+    } cases[] = {{"DPM++ 2M", "Automatic", "v1.9.4", "karras"},
+                 {"DPM++ 2M SDE", "Automatic", "v1.10.1", "exponential"},
+                 {"DPM++ 2M", "Automatic", "limn 0.1.0", "Automatic"},
+                 {"DPM++ 2M", "Uniform", "v1.9.4", "Uniform"},
+                 {"Euler a", "Automatic", "v1.9.4", "Automatic"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "x\nSteps: 3, Sampler: %s, Schedule type: %s, CFG scale: 7, Version: %s",
+                 cases[i].sampler, cases[i].schedule, cases[i].version);
+        struct limn_recipe *recipe = read_text(text);
+        assert_string_equal(limn_recipe_request(recipe)->schedule, cases[i].wanted);
+        limn_recipe_close(recipe);
+    }
 }
 
 static void test_refuses(void **state)
@@ -339,7 +361,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout),       cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_web_ui_reads), cmocka_unit_test(test_reads_web_ui), cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_overridden),   cmocka_unit_test(test_files),        cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_automatic),    cmocka_unit_test(test_overridden),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_sha256),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

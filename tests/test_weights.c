@@ -101,6 +101,26 @@ static void test_metadata(void **state)
     limn_picture_clear(&asked);
 }
 
+/* Arithmetic that rounds is said too; f32 is not. */
+static void test_compute_metadata(void **state)
+{
+    (void)state;
+    const struct limn_request request = {.prompt = "a red apple", .steps = 1, .cfg = 1};
+    struct limn_error error = {0};
+    struct limn_model *model = NULL;
+    if (limn_model_open(&model, &(struct limn_model_options){.compute = "bf16"}, &error) != LIMN_OK) {
+        print_message("left out: %s\n", error.text);
+        skip();
+    }
+    limn_model_close(model);
+    struct limn_picture plain = paint(&(struct limn_model_options){0}, &request);
+    struct limn_picture rounded = paint(&(struct limn_model_options){.compute = "bf16"}, &request);
+    assert_null(strstr(plain.parameters, "Compute"));
+    assert_non_null(strstr(rounded.parameters, ", Compute: bf16"));
+    limn_picture_clear(&plain);
+    limn_picture_clear(&rounded);
+}
+
 /* The pack's U-Net has 9.35 million weights: 17.8 MiB as halves, 9.5 in blocks of 34 bytes, 5 in blocks of 18. */
 static void test_memory(void **state)
 {
@@ -210,8 +230,12 @@ static void test_gguf_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_picture_at_q8_0), cmocka_unit_test(test_metadata),   cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_gguf_model),
+        cmocka_unit_test(test_picture_at_q8_0),
+        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_compute_metadata),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gguf_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,6 +173,7 @@ enum status cpu_backend_open(struct backend **out, const struct backend_options 
     struct cpu_backend *backend = memory_alloc(sizeof *backend);
     if (!backend) return fail_no_memory(err, "the CPU backend", sizeof *backend);
     backend->base.f = &functions;
+    backend->base.compute = options->compute;
     backend->base.device = "CPU";
     cpu_kernels_best(&backend->kernels, options->reference_only);
     enum status status = choose_compute(&backend->kernels, options->compute, err);

@@ -252,7 +252,7 @@ enum status plan_create(struct plan **out, struct graph *graph, struct backend *
     if (status == STATUS_OK) status = allocate(&p, err);
     if (status != STATUS_OK) goto done;
     plan_mark_needed(graph, p.needed);
-    if (backend->half && !backend->plain) store_halves(graph);
+    if (backend->compute == DTYPE_F16 && !backend->plain) store_halves(graph);
     status = ask_backend(&p, backend, err);
     if (status != STATUS_OK) goto done;
     find_lifetimes(&p);

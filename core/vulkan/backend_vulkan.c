@@ -142,13 +142,13 @@ enum status vulkan_backend_open_hooked(struct backend **out, const struct backen
     struct vulkan_backend *backend = memory_alloc(sizeof *backend);
     if (!backend) return fail_no_memory(err, "the Vulkan backend", sizeof *backend);
     backend->base.f = &functions;
+    backend->base.compute = options->compute;
     struct vk_context *context = &backend->context;
     backend->reference_only = options->reference_only;
     enum status status = vk_device_open(&context->device, options->device, hook, err);
     if (status == STATUS_OK && options->compute == DTYPE_F16 && !context->device->caps.half_storage)
         status = fail(err, STATUS_UNSUPPORTED, "compute f16: %s cannot store halves, only f32",
                       context->device->properties.deviceName);
-    backend->base.half = options->compute == DTYPE_F16;
     if (status == STATUS_OK) status = vk_memory_init(&context->memory, context->device, err);
     if (status == STATUS_OK) status = vk_pipelines_init(&context->pipelines, context->device, err);
     if (status == STATUS_OK) {
