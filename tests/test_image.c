@@ -198,8 +198,7 @@ static void jpeg_keeps_hangul(void **state)
     (void)state;
     struct error err = {0};
     struct image image, read;
-    struct image_text text = {.parameters =
-                                  "가가가가가가가가가가가가가가가가가가가가가가가가가가가가가가\nSteps: 2, Seed: 1"},
+    struct image_text text = {.parameters = "가가가가가가가가가가가가가가가가가가가가가가\nSteps: 2, Seed: 1"},
                       read_text;
     uint8_t *bytes;
     size_t size;
