@@ -239,8 +239,7 @@ static enum status detect_networks(struct limn_model *model, struct error *err)
     return STATUS_OK;
 }
 
-static enum status make_schedule(struct limn_model *model, const char *prediction, const struct limn_watch *watch,
-                                 struct error *err)
+static enum status make_schedule(struct limn_model *model, const char *prediction, struct error *err)
 {
     struct recognition *r = &model->recognised;
     struct schedule_options options = SCHEDULE_STABLE_DIFFUSION;
@@ -258,9 +257,6 @@ static enum status make_schedule(struct limn_model *model, const char *predictio
         model->prediction_forced = true;
         if (!prediction_find(prediction, &options.prediction))
             return fail(err, STATUS_ARGUMENT, "prediction '%s': must be eps, v or x0", quote(prediction).text);
-    } else if ((r->kind == MODEL_SD2 || r->kind == MODEL_SD2_INPAINT) && !r->prediction_said) {
-        watch_note(watch, "the file does not say what its U-Net predicts; eps is assumed (models of 768 pixels usually "
-                          "need --prediction v)");
     }
     return schedule_init(&model->schedule, &options, err);
 }
@@ -394,7 +390,8 @@ static enum status load_on_backend(struct limn_model *model, const struct limn_w
     if (status == STATUS_OK) status = open_text(model, err);
     if (status == STATUS_OK) status = check_memory(model, err);
     if (status == STATUS_OK) status = watch_check(watch, err);
-    return status == STATUS_OK ? load_weights(model, err) : status;
+    if (status == STATUS_OK) status = load_weights(model, err);
+    return status == STATUS_OK ? model_ask_prediction(model, watch, err) : status;
 }
 
 static void close_backend(struct limn_model *model)
@@ -459,7 +456,7 @@ static enum status open_model(struct limn_model *model, const struct limn_model_
     if (status == STATUS_OK && model->recognised.kind == MODEL_PACK)
         status = pack_read(&model->pack, model->checkpoint, err);
     if (status == STATUS_OK) status = detect_networks(model, err);
-    if (status == STATUS_OK) status = make_schedule(model, options->prediction, options->watch, err);
+    if (status == STATUS_OK) status = make_schedule(model, options->prediction, err);
     return status == STATUS_OK ? load_parts(model, options->watch, err) : status;
 }
 

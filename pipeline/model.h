@@ -74,6 +74,10 @@ size_t model_check_picture(const struct limn_model *model, const float *values, 
 /* The checkpoint that holds the VAE. */
 const struct checkpoint *model_vae_checkpoint(const struct limn_model *model);
 
+/* Of a model of SD 2.x whose file does not say it: finds out what the U-Net predicts, and says so to the watch. */
+MUST_CHECK enum status model_ask_prediction(struct limn_model *model, const struct limn_watch *watch,
+                                            struct error *err);
+
 /* A graph with its run. Zero-initialised, then built, then opened. */
 struct stage {
     struct graph graph;

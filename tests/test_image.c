@@ -198,8 +198,10 @@ static void jpeg_keeps_hangul(void **state)
     (void)state;
     struct error err = {0};
     struct image image, read;
-    struct image_text text = {.parameters = "가가가가가가가가가가가가가가가가가가가가가가\nSteps: 2, Seed: 1"},
-                      read_text;
+    char parameters[200] = "";
+    for (int i = 0; i < 24; i++) strcat(parameters, "가");
+    strcat(parameters, "\nSteps: 2, Seed: 1");
+    struct image_text text = {.parameters = parameters}, read_text;
     uint8_t *bytes;
     size_t size;
     read_golden(&image, NULL, "rgb.png");

@@ -552,6 +552,54 @@ static void test_unsound_models(void **state)
     tiny_remove(broken);
 }
 
+/* Adds to the values of a tensor of floats in a safetensors file. */
+static void raise_tensor(const char *path, const char *name, float by)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    uint64_t header_bytes;
+    unsigned long long first, end;
+    assert_int_equal(fread(&header_bytes, sizeof header_bytes, 1, file), 1);
+    char *header = memory_alloc(header_bytes + 1);
+    assert_int_equal(fread(header, 1, header_bytes, file), header_bytes);
+    const char *at = strstr(header, name), *offsets = at ? strstr(at, "\"data_offsets\":[") : NULL;
+    assert_non_null(offsets);
+    assert_int_equal(sscanf(offsets, "\"data_offsets\":[%llu,%llu]", &first, &end), 2);
+    for (unsigned long long i = first; i < end; i += sizeof(float)) {
+        float value;
+        fseek(file, (long)(sizeof header_bytes + header_bytes + i), SEEK_SET);
+        assert_int_equal(fread(&value, sizeof value, 1, file), 1);
+        value += by;
+        fseek(file, -(long)sizeof value, SEEK_CUR);
+        assert_int_equal(fwrite(&value, sizeof value, 1, file), 1);
+    }
+    memory_free(header);
+    fclose(file);
+}
+
+/* A file of SD 2.x that does not say what its U-Net predicts: it gives back what it is given, or much less. */
+static void test_asked_prediction(void **state)
+{
+    struct fixture *f = *state;
+    char path[TINY_PATH_BYTES];
+    tiny_write(path, TINY_UNET); /* a name of its own */
+    assert_int_equal(rename(f->path[TINY_SD2], path), 0);
+    tiny_write(f->path[TINY_SD2], TINY_SD2);
+    for (int v = 0; v < 2; v++) {
+        struct watched w = {.cancel_at = -1};
+        const struct limn_watch watch = watch_with(&w);
+        if (v) raise_tensor(path, "\"model.diffusion_model.out.2.bias\"", -2);
+        struct limn_model *model = open_model(&(struct limn_model_options){.path = path, .watch = &watch});
+        if (!strstr(w.note, v ? "it is v (" : "it is eps (")) fail_msg("'%s'", w.note);
+        limn_model_close(model);
+        w.note[0] = '\0'; /* who says it is not asked */
+        model = open_model(&(struct limn_model_options){.path = path, .prediction = "eps", .watch = &watch});
+        assert_string_equal(w.note, "");
+        limn_model_close(model);
+    }
+    tiny_remove(path);
+}
+
 /* A VAE from another file with the same weights gives the same picture. */
 static void test_other_vae(void **state)
 {
@@ -618,13 +666,21 @@ static void test_info(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_recipe_repeats),
-        cmocka_unit_test(test_subseed),    cmocka_unit_test(test_long_prompts),
-        cmocka_unit_test(test_vary),       cmocka_unit_test(test_edit_keeps),
-        cmocka_unit_test(test_edit_masks), cmocka_unit_test(test_soft_masks),
-        cmocka_unit_test(test_watch),      cmocka_unit_test(test_memory_limit),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_unsound_models),
-        cmocka_unit_test(test_other_vae),  cmocka_unit_test(test_info),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_recipe_repeats),
+        cmocka_unit_test(test_subseed),
+        cmocka_unit_test(test_long_prompts),
+        cmocka_unit_test(test_vary),
+        cmocka_unit_test(test_edit_keeps),
+        cmocka_unit_test(test_edit_masks),
+        cmocka_unit_test(test_soft_masks),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_memory_limit),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_unsound_models),
+        cmocka_unit_test(test_other_vae),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_asked_prediction),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

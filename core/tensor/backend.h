@@ -63,7 +63,7 @@ struct backend {
     const struct backend_functions *f;
     const char *device;                /* borrowed; the name of what it computes on: "CPU", or what the driver says */
     const struct backend_probe *probe; /* borrowed; NULL, unless someone measures */
-    bool plain; /* plans that are made from now on use the plain kernels, which keep f32 from end to end */
+    bool plain;         /* plans that are made from now on use the plain kernels, which keep f32 from end to end */
     enum dtype compute; /* as in backend_options; F16: but for plain plans */
     char reason[BACKEND_REASON_BYTES]; /* why `supports` last said no, if there is more to say than that */
 };

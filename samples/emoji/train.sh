@@ -40,4 +40,4 @@ train vae vae.safetensors small --config "$here/vae.json"
 train diffusion emoji.safetensors small --config small/diffusion.json --vae vae.safetensors
 train clip clip.safetensors whole/train --config "$here/clip.json"
 "$limn" score --retrieval whole/held-out --model clip.safetensors
-train gan gan.safetensors small --config small/gan.json --init clip.safetensors
+train gan gan.safetensors small --config small/gan.json --init emoji.safetensors
