@@ -17,6 +17,7 @@
  */
 #include "clip/text_tower.h"
 #include "core/io/dataset.h"
+#include "core/io/quote.h"
 #include "core/io/sheet.h"
 #include "core/nn/layers.h"
 #include "core/nn/losses.h"
@@ -185,6 +186,17 @@ static enum status make_unet(struct diffusion *d, struct error *err)
     return STATUS_OK;
 }
 
+/* The U-Net of another model may be one of inpainting, or of latents of other channels than there are. */
+static enum status check_unet(const struct training *t, const struct diffusion *d, struct error *err)
+{
+    const int channels = d->vae.latent_channels;
+    if (d->unet.in_channels == channels && d->unet.out_channels == channels) return STATUS_OK;
+    return fail(err, STATUS_ARGUMENT,
+                "%s: its U-Net takes %d channels and gives %d, and is to be trained on %d, those of %s",
+                quote(t->settings.init).text, d->unet.in_channels, d->unet.out_channels, channels,
+                d->vae_from ? "the VAE's latents" : "squares of pixels");
+}
+
 /* With --init, networks have its shapes, and the configuration's are not looked at. */
 static enum status make_networks(struct training *t, struct diffusion *d, struct error *err)
 {
@@ -213,6 +225,7 @@ static enum status make_networks(struct training *t, struct diffusion *d, struct
             d->unet.head_size = pack.unet_head_size;
         }
         if (pack.unet_groups) d->unet.groups = pack.unet_groups;
+        if (status == STATUS_OK) status = check_unet(t, d, err);
     } else if (status == STATUS_OK) {
         status = make_unet(d, err);
     }
