@@ -240,7 +240,7 @@ void training_result_number(struct training_result *result, const char *name);
 MUST_CHECK enum status training_result_add(struct training_result *result, const char *name, int rank,
                                            const int64_t *dims, const float *values, struct error *err);
 /* Tensors of another checkpoint whose names begin so, as they are, unless the result has them already: a VAE that goes
- * into a pack, layers of a model to begin with that were not trained. */
+ * into a pack, layers of a model to begin with that were not trained. Those in blocks become settings.dtype. */
 MUST_CHECK enum status training_result_copy(struct training_result *result, const struct checkpoint *from,
                                             const char *prefix, struct error *err);
 MUST_CHECK enum status training_result_metadata(struct training_result *result, const char *key, const char *text,

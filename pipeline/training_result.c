@@ -23,6 +23,7 @@ struct result_piece {
 /* One tensor. What is copied from a checkpoint has no pieces. */
 struct result_tensor {
     struct result_piece *pieces;
+    enum dtype copied;      /* what it is in the checkpoint that it is copied from */
     int64_t row;            /* elements of a row */
     int64_t channels, taps; /* of a row that is turned: [taps, channels] here; taps 1: as it is */
 };
@@ -174,8 +175,11 @@ enum status training_result_copy(struct training_result *result, const struct ch
         if (strncmp(tensor->name, prefix, strlen(prefix)) != 0 || is_there(result, tensor->name)) continue;
         const enum status status = make_room(result, err);
         if (status != STATUS_OK) return status;
-        result->sources[result->count] = (struct result_tensor){0};
-        result->tensors[result->count++] = *tensor;
+        result->sources[result->count] = (struct result_tensor){.copied = tensor->dtype};
+        result->tensors[result->count] = *tensor;
+        /* A safetensors file has no types of blocks. */
+        if (dtype_block(tensor->dtype) > 1) result->tensors[result->count].dtype = result->dtype;
+        result->count++;
     }
     return STATUS_OK;
 }
@@ -217,10 +221,16 @@ enum status training_check_pack(json_t *pack, struct error *err)
     return status;
 }
 
-/* Element i of the tensor, in checkpoint order. */
-static float element(const struct result_tensor *source, int64_t i)
+/* Element k of tensor i, in checkpoint order. */
+static float element(const struct training_result *r, int i, int64_t k)
 {
-    const int64_t row = i / source->row, within = i % source->row;
+    const struct result_tensor *source = &r->sources[i];
+    if (!source->pieces) {
+        float value;
+        dtype_to_f32(&value, r->tensors[i].data, source->copied, (size_t)k, 1);
+        return value;
+    }
+    const int64_t row = k / source->row, within = k % source->row;
     const struct result_piece *piece = source->pieces;
     while (piece && (row < piece->first_row || row >= piece->first_row + piece->rows)) piece = piece->next;
     if (!piece) return 0;
@@ -232,15 +242,15 @@ static float element(const struct result_tensor *source, int64_t i)
 static void fill(void *context, int i, int64_t first, int64_t n, void *out)
 {
     const struct training_result *r = context;
-    const struct result_tensor *source = &r->sources[i];
-    const size_t bytes = dtype_bytes(r->tensors[i].dtype, 1);
-    if (!source->pieces) {
+    const enum dtype dtype = r->tensors[i].dtype;
+    const size_t bytes = dtype_bytes(dtype, 1);
+    if (!r->sources[i].pieces && r->sources[i].copied == dtype) {
         memcpy(out, (const char *)r->tensors[i].data + (size_t)first * bytes, (size_t)n * bytes);
         return;
     }
     for (int64_t k = 0; k < n; k++) {
-        const float value = element(source, first + k);
-        dtype_from_f32((char *)out + (size_t)k * bytes, r->tensors[i].dtype, &value, 1);
+        const float value = element(r, i, first + k);
+        dtype_from_f32((char *)out + (size_t)k * bytes, dtype, &value, 1);
     }
 }
 

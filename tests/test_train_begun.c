@@ -92,10 +92,97 @@ static void test_channels(void **state)
         "unet.safetensors", "takes 4 channels and gives 4, and is to be trained on 12");
 }
 
+/* ---- blocks ---- */
+
+/* True of what is stored in blocks; a convolution of 1x1 is a matrix then. */
+static bool is_stored(const struct tensor *t)
+{
+    return t->rank > 1 && t->dim[1] % DTYPE_MAX_BLOCK == 0 && t->dim[1] * t->dim[0] == t->count;
+}
+
+static void describe(struct bytes *b, const struct tensor *t, uint32_t type, uint64_t offset)
+{
+    uint64_t dim[CHECKPOINT_MAX_RANK];
+    const int rank = is_stored(t) ? 2 : t->rank;
+    for (int i = 0; i < rank; i++) dim[i] = (uint64_t)t->dim[rank - 1 - i];
+    gguf_describe(b, t->name, (uint32_t)rank, dim, is_stored(t) ? type : GGUF_F32, offset);
+}
+
+/* The model with its matrices as blocks. */
+static void write_gguf(const char *from, const char *to, uint32_t type, enum dtype dtype)
+{
+    struct checkpoint *c = open_model(from);
+    struct bytes b = {0};
+    uint64_t offset = 0;
+    gguf_begin(&b, 3, (uint64_t)checkpoint_count(c), 1);
+    gguf_put_text(&b, "limn.pack");
+    gguf_put_u32(&b, GGUF_KIND_TEXT);
+    gguf_put_text(&b, checkpoint_metadata(c, "limn.pack"));
+    for (int i = 0; i < checkpoint_count(c); i++) {
+        const struct tensor *t = checkpoint_at(c, i);
+        describe(&b, t, type, offset);
+        offset += (dtype_bytes(is_stored(t) ? dtype : DTYPE_F32, (size_t)t->count) + 31) / 32 * 32;
+    }
+    for (int i = 0; i < checkpoint_count(c); i++) {
+        const struct tensor *t = checkpoint_at(c, i);
+        const size_t bytes = dtype_bytes(is_stored(t) ? dtype : DTYPE_F32, (size_t)t->count);
+        void *values = test_malloc(bytes);
+        dtype_from_f32(values, is_stored(t) ? dtype : DTYPE_F32, t->data, (size_t)t->count);
+        gguf_pad(&b, 32);
+        gguf_put(&b, values, bytes);
+        test_free(values);
+    }
+    file_save(scratch_path(&scratch, to), b.data, b.size);
+    bytes_clear(&b);
+    checkpoint_close(c);
+}
+
+/* The tensors of the part are in the result: those in blocks as the result's type. */
+static void check_copied(const char *model, const char *result, const char *part, enum dtype dtype)
+{
+    struct checkpoint *before = open_model(model), *after = open_model(result);
+    int blocks = 0;
+    for (int i = 0; i < checkpoint_count(before); i++) {
+        const struct tensor *was = checkpoint_at(before, i);
+        if (strncmp(was->name, part, strlen(part)) != 0) continue;
+        const struct tensor *is = checkpoint_find(after, was->name);
+        const size_t n = (size_t)was->count;
+        if (!is || is->count != was->count) fail_msg("%s: there is no '%s' as it was", result, was->name);
+        const bool turned = dtype_block(was->dtype) > 1;
+        float *values = test_malloc(n * sizeof *values);
+        void *want = test_malloc(n * sizeof *values);
+        dtype_to_f32(values, was->data, was->dtype, 0, n);
+        dtype_from_f32(want, turned ? dtype : was->dtype, values, n);
+        assert_int_equal(is->dtype, turned ? dtype : was->dtype);
+        assert_memory_equal(is->data, want, dtype_bytes(is->dtype, n));
+        test_free(values);
+        test_free(want);
+        blocks += turned;
+    }
+    assert_true(blocks > 3);
+    checkpoint_close(before);
+    checkpoint_close(after);
+}
+
+static void test_blocks(void **state)
+{
+    (void)state;
+    write_gguf("pack.safetensors", "q8.gguf", GGUF_Q8_0, DTYPE_Q8_0);
+    write_gguf("pack.safetensors", "q4.gguf", GGUF_Q4_0, DTYPE_Q4_0);
+    run(GAN "--init q8.gguf --out q/g.safetensors", 0, NULL, NULL);
+    check_copied("q8.gguf", "q/g.safetensors", "cond_stage_model.", DTYPE_F32);
+    run(DIFFUSION "--vae q8.gguf --dtype bf16 --out q/d.safetensors", 0, NULL, NULL);
+    check_copied("q8.gguf", "q/d.safetensors", "first_stage_model.", DTYPE_BF16);
+    run(DIFFUSION "--init q4.gguf --out q/e.safetensors", 0, NULL, NULL);
+    check_copied("q4.gguf", "q/e.safetensors", "first_stage_model.", DTYPE_F16);
+    run(VAE "--init q4.gguf --out q/v.safetensors", 0, NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_blocks),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
