@@ -108,8 +108,8 @@ static enum status read_game(struct training *t, struct gan_training *n, struct 
     return status == STATUS_OK ? training_config_member(t, "pack", &n->pack, err) : status;
 }
 
-/* A network to go on from must have the names that limn gives. */
-static enum status take_network(struct gan_config *config, enum gan_role role, const struct training *t,
+/* A network to go on from must have the names that limn gives. text_width: of the training's texts; 0: none. */
+static enum status take_network(struct gan_config *config, enum gan_role role, int text_width, const struct training *t,
                                 struct error *err)
 {
     const char *prefix = role == GAN_GENERATOR ? generator_prefix : discriminator_prefix;
@@ -124,6 +124,12 @@ static enum status take_network(struct gan_config *config, enum gan_role role, c
         return fail(err, STATUS_ARGUMENT, "%s: its pictures are %dx%d of %d channels, and the training's %dx%d of %d",
                     t->settings.init, config->side, config->side, config->channels, t->settings.size, t->settings.size,
                     t->settings.channels);
+    if (config->text_width != text_width)
+        return fail(err, STATUS_ARGUMENT,
+                    "%s: its %s reads texts of %d values, and those of the training have %d (0 is without a text "
+                    "encoder)",
+                    t->settings.init, role == GAN_GENERATOR ? "generator" : "discriminator", config->text_width,
+                    text_width);
     return STATUS_OK;
 }
 
@@ -136,12 +142,12 @@ static enum status make_networks(struct training *t, struct gan_training *n, int
                             .width = n->game.width,
                             .text_width = text_width};
     const struct recognition found = t->init ? kind_recognise(t->init) : (struct recognition){0};
-    enum status status = found.generator ? take_network(&n->generator, GAN_GENERATOR, t, err)
+    enum status status = found.generator ? take_network(&n->generator, GAN_GENERATOR, text_width, t, err)
                                          : gan_config_init(&n->generator, &plan, err);
     plan.role = GAN_DISCRIMINATOR;
     if (n->game.discriminator_width > 0) plan.width = n->game.discriminator_width;
     if (status != STATUS_OK) return status;
-    status = found.discriminator ? take_network(&n->discriminator, GAN_DISCRIMINATOR, t, err)
+    status = found.discriminator ? take_network(&n->discriminator, GAN_DISCRIMINATOR, text_width, t, err)
                                  : gan_config_init(&n->discriminator, &plan, err);
     /* Batch norm would make each picture's slope depend on the others (Gulrajani et al. 2017, section 4). */
     for (int i = 0; n->adversarial.loss == ADVERSARIAL_WGAN_GP && i < n->discriminator.count; i++) {

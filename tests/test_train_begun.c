@@ -178,11 +178,59 @@ static void test_blocks(void **state)
     run(VAE "--init q4.gguf --out q/v.safetensors", 0, NULL, NULL);
 }
 
+/* ---- texts ---- */
+
+/* Tensors of one model whose names begin so, and of another, with what the other says of its text tower. */
+static void join(const char *one, const char *prefix, const char *other, const char *other_prefix, const char *to)
+{
+    static const char *const keys[] = {"limn.pack", "limn.merges"};
+    struct checkpoint *const models[2] = {open_model(one), open_model(other)};
+    struct safetensors_note notes[2];
+    const char *const prefixes[2] = {prefix, other_prefix};
+    static struct tensor list[MOST_TENSORS];
+    struct error err = {0};
+    int count = 0, note_count = 0;
+    for (int i = 0; i < 2; i++)
+        if ((notes[note_count].value = checkpoint_metadata(models[1], keys[i]))) notes[note_count++].key = keys[i];
+    for (int m = 0; m < 2; m++)
+        for (int i = 0; i < checkpoint_count(models[m]); i++) {
+            const struct tensor *t = checkpoint_at(models[m], i);
+            if (strncmp(t->name, prefixes[m], strlen(prefixes[m])) != 0) continue;
+            assert_true(count < MOST_TENSORS);
+            list[count++] = *t;
+        }
+    const struct safetensors_file file = {.tensors = list, .count = count, .notes = notes, .note_count = note_count};
+    if (safetensors_write(scratch_path(&scratch, to), &file, &err) != STATUS_OK) fail_msg("%s", err.text);
+    for (int m = 0; m < 2; m++) checkpoint_close(models[m]);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    run(GAN "--init pack.safetensors --out t/g.safetensors", 0, NULL, NULL);
+    run(DIFFUSION "--vae vae.safetensors --out t/d.safetensors", 0, NULL, NULL);
+    join("t/g.safetensors", "generator.", "t/g.safetensors", "discriminator.", "t/no-tower.safetensors");
+    run(GAN "--init t/no-tower.safetensors --out t/h.safetensors", 2, "t/no-tower.safetensors",
+        "its generator reads texts of 128 values, and those of the training have 0");
+    join("t/no-tower.safetensors", "", "t/d.safetensors", "cond_stage_model.", "t/narrow.safetensors");
+    run(GAN "--init t/narrow.safetensors --out t/h.safetensors", 2, "t/narrow.safetensors",
+        "its generator reads texts of 128 values, and those of the training have 16");
+    join("t/g.safetensors", "discriminator.", "t/d.safetensors", "cond_stage_model.", "t/judge.safetensors");
+    run(GAN "--init t/judge.safetensors --out t/h.safetensors", 2, "t/judge.safetensors",
+        "its discriminator reads texts of 128 values, and those of the training have 16");
+    run("train gan --config gan.json --size 28 --data pictures --threads 1 --steps 1 --quiet --out t/plain.safetensors",
+        0, NULL, NULL);
+    join("t/plain.safetensors", "", "pack.safetensors", "cond_stage_model.", "t/deaf.safetensors");
+    run(GAN "--init t/deaf.safetensors --out t/h.safetensors", 2, "t/deaf.safetensors",
+        "its generator reads texts of 0 values, and those of the training have 128");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
