@@ -13,6 +13,7 @@
  * two 1x1 convolutions beside the latent. So the file's latent scale is 1.
  */
 #include "core/io/dataset.h"
+#include "core/io/quote.h"
 #include "core/io/sheet.h"
 #include "core/nn/losses.h"
 #include "diffusion/vae.h"
@@ -101,6 +102,9 @@ static enum status make_config(struct training *t, struct autoencoder *a, struct
             status =
                 fail(err, STATUS_UNSUPPORTED,
                      "a VAE without an encoder or without the 1x1 convolutions beside its latent cannot be trained");
+        if (status == STATUS_OK && c->latent_channels > LATENT_MOST)
+            status = fail(err, STATUS_ARGUMENT, "%s: the VAE's latents have %d channels; at most %d are allowed",
+                          quote(t->settings.init).text, c->latent_channels, LATENT_MOST);
         return status;
     }
     *c = (struct vae_config){.latent_channels = s->latent,

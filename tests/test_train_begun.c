@@ -225,12 +225,39 @@ static void test_texts(void **state)
         "its generator reads texts of 0 values, and those of the training have 128");
 }
 
+/* ---- latents ---- */
+
+static void test_wide_latent(void **state)
+{
+    (void)state;
+    enum { LATENT = 80 };
+    const struct vae_config config = {.latent_channels = LATENT,
+                                      .z_channels = LATENT,
+                                      .levels = 2,
+                                      .blocks = 1,
+                                      .width = {32, 32},
+                                      .encoder = true,
+                                      .quant = true,
+                                      .post_quant = true,
+                                      .groups = 32};
+    struct graph g = {0};
+    struct error err = {0};
+    graph_output(&g, "moments", vae_encode(&g, &config, graph_input(&g, "x", DTYPE_F32, SHAPE(1, 16, 16, 3))));
+    graph_output(&g, "y", vae_decode(&g, &config, graph_input(&g, "z", DTYPE_F32, SHAPE(1, 8, 8, LATENT))));
+    if (weights_write_graphs(scratch_path(&scratch, "wide.safetensors"), (struct graph *[]){&g}, 1, DTYPE_F32, &err))
+        fail_msg("%s", err.text);
+    graph_clear(&g);
+    run(VAE "--init wide.safetensors --out l/v.safetensors", 2, "wide.safetensors",
+        "80 channels; at most 64 are allowed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_wide_latent),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
