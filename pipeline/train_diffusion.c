@@ -33,14 +33,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { TRAIN_STEPS = 1000, PATCHES_A_SIDE = 4, PATCHES = 16, SHEET_PROMPTS = 16 };
+enum { TRAIN_STEPS = 1000, WARM_UP_STEPS = 800, PATCHES_A_SIDE = 4, PATCHES = 16, SHEET_PROMPTS = 16 };
 
 /* What the configuration may say. */
 struct shapes {
     struct training_list multipliers, attention; /* of channels, by level; levels with attention */
     int channels, blocks, head_channels, groups;
     int text_width, text_layers, text_heads, text_length, merges;
-    int64_t warm_up; /* steps of the text tower alone */
+    int64_t warm_up; /* steps of the text tower alone; -1: nobody has said how many */
 };
 
 /* Times are TRAIN_STEPS u^power for u even in 0..1. The late times, where only the text helps, decide what a picture
@@ -120,7 +120,7 @@ static enum status read_shapes(struct training *t, struct shapes *s, struct erro
                          .text_heads = 2,
                          .text_length = 32,
                          .merges = 1000,
-                         .warm_up = t->init && text_present(t->init) ? 0 : 800};
+                         .warm_up = -1};
     const struct training_key unet[] = {
         {"channels", TRAINING_KEY_WHOLE, &s->channels, 8, 2048, NULL},
         {"multipliers", TRAINING_KEY_LIST, &s->multipliers, 1, 16, NULL},
@@ -268,19 +268,38 @@ static enum status build(struct training *t, struct diffusion *d, struct error *
     return training_open_run(t, &d->exec, g, err);
 }
 
+/* The U-Net must have steps of its own. A short trial is no reason to complain about a warm-up that nobody asked for;
+ * when it is made longer, what was shortened stays so. */
+static enum status settle_warm_up(struct training *t, struct diffusion *d, struct error *err)
+{
+    int64_t *warm_up = &d->shapes.warm_up;
+    const int64_t steps = t->settings.steps;
+    const bool given = *warm_up >= 0;
+    if (!given) *warm_up = t->init && text_present(t->init) ? 0 : WARM_UP_STEPS;
+    if (given && *warm_up >= steps && *warm_up > 0)
+        return fail(err, STATUS_ARGUMENT,
+                    "the configuration's 'warm_up' in 'text' is %lld and the training has %lld steps: it must be less, "
+                    "for in a warm-up the U-Net is not trained",
+                    (long long)*warm_up, (long long)steps);
+    if (*warm_up > 0 && (d->side % PATCHES_A_SIDE != 0 || d->text.length < 2 * PATCHES)) {
+        watch_note(t->watch,
+                   "no warm-up of the text tower: it needs texts of %d tokens and latents of a multiple of %d",
+                   2 * PATCHES, PATCHES_A_SIDE);
+        *warm_up = 0;
+    }
+    if (given || *warm_up <= steps / 2) return STATUS_OK;
+    *warm_up = steps / 10;
+    watch_note(t->watch, "the text tower's warm-up is shortened to %lld of the %lld steps", (long long)*warm_up,
+               (long long)steps);
+    return training_keep_number(t, "text", "warm_up", *warm_up, err);
+}
+
 /* The warm-up's target is the latent too, its patches one after the other. */
 static enum status build_warm_up(struct training *t, struct diffusion *d, struct error *err)
 {
     struct graph *g = &d->warm_up_graph;
     const int64_t n = t->part_size, patch = latent_values(d) / PATCHES;
     if (d->shapes.warm_up == 0) return STATUS_OK;
-    if (d->side % PATCHES_A_SIDE != 0 || d->text.length < 2 * PATCHES) {
-        watch_note(t->watch,
-                   "no warm-up of the text tower: it needs texts of %d tokens and latents of a multiple of %d",
-                   2 * PATCHES, PATCHES_A_SIDE);
-        d->shapes.warm_up = 0;
-        return STATUS_OK;
-    }
     struct node *ids = graph_input(g, "ids", DTYPE_I32, SHAPE(n, d->text.length));
     struct node *target = graph_input(g, "target", DTYPE_F32, SHAPE(n, PATCHES, patch));
     struct node *states = text_tower_build(g, &d->tower, ids, 0);
@@ -446,6 +465,7 @@ static enum status open_family(struct training *t, struct error *err)
     enum status status = schedule_init(&d->schedule, &schedule, err);
     if (status == STATUS_OK) status = open_vae(t, d, err);
     if (status == STATUS_OK) status = make_networks(t, d, err);
+    if (status == STATUS_OK) status = settle_warm_up(t, d, err);
     if (status == STATUS_OK) status = allocate(t, d, err);
     if (status == STATUS_OK) status = build(t, d, err);
     if (status == STATUS_OK) status = build_warm_up(t, d, err);

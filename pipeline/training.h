@@ -162,6 +162,11 @@ MUST_CHECK enum status training_read_config(struct training *t, const char *obje
  * none. */
 MUST_CHECK enum status training_config_member(struct training *t, const char *member, json_t **out, struct error *err);
 
+/* A number that the family has settled on becomes one of the configuration, so that the training keeps it when it is
+ * resumed. */
+MUST_CHECK enum status training_keep_number(struct training *t, const char *object, const char *key, int64_t number,
+                                            struct error *err);
+
 struct training_trainer {
     const char *name;                  /* "generator"; in checkpoints */
     const struct graph *graph;         /* whose parameters are trained, ... */

@@ -160,6 +160,18 @@ enum status training_config_member(struct training *t, const char *member, json_
     return fail(err, STATUS_ARGUMENT, "the configuration's '%s' must be an object", member);
 }
 
+enum status training_keep_number(struct training *t, const char *object, const char *key, int64_t number,
+                                 struct error *err)
+{
+    struct training_loop *loop = t->loop;
+    if (!loop->config) loop->config = json_object();
+    json_t *member = json_object_get(loop->config, object);
+    if (!member && json_object_set_new(loop->config, object, json_object()) == 0)
+        member = json_object_get(loop->config, object);
+    if (json_object_set_new(member, key, json_integer(number)) == 0) return STATUS_OK;
+    return fail_no_memory(err, "a configuration", strlen(key));
+}
+
 enum status training_check_config(const struct training *t, struct error *err)
 {
     const char *const *members = t->family->members;
