@@ -133,6 +133,12 @@ static enum status take_network(struct gan_config *config, enum gan_role role, i
     return STATUS_OK;
 }
 
+/* Pictures of a step, on all machines together. */
+static int64_t whole_batch(const struct training *t)
+{
+    return (int64_t)t->settings.batch * t->ranks;
+}
+
 static enum status make_networks(struct training *t, struct gan_training *n, int text_width, struct error *err)
 {
     struct gan_plan plan = {.role = GAN_GENERATOR,
@@ -159,7 +165,8 @@ static enum status make_networks(struct training *t, struct gan_training *n, int
     n->adversarial.generator = &n->generator;
     n->adversarial.discriminator = &n->discriminator;
     n->adversarial.batch = t->part_size;
-    n->adversarial.mismatch = n->game.mismatch && n->generator.text_width > 0;
+    /* A picture alone has no other's caption. */
+    n->adversarial.mismatch = n->game.mismatch && n->generator.text_width > 0 && whole_batch(t) > 1;
     return status;
 }
 
@@ -445,8 +452,8 @@ static void draw(const struct training *t, struct gan_training *n, int part)
     struct rng rng;
     for (int k = 0; k < t->part_size; k++) {
         const int64_t item = training_item(t, part, k);
-        /* Any other item's caption: the next one's, which is as often wrong as chance will have it. */
-        const int64_t other = training_item(t, part, (k + 1) % t->part_size);
+        /* Any other item's caption: the next one's of the whole batch, wrong as often as chance will have it. */
+        const int64_t other = (item + 1) % whole_batch(t);
         training_random(t, TRAINING_NOISE, item, &rng);
         rng_normal(&rng, n->z + (size_t)k * latent, latent);
         if (n->noise) draw_noise(&rng, noise, n->noise + (size_t)k * picture, picture);

@@ -98,10 +98,84 @@ static void test_warm_up(void **state)
     check_steps(7, 1);
 }
 
+/* ---- wrong captions ---- */
+
+#define GAN "train gan --data pictures --size 28 --threads 1 --sheet-every 0 --quiet "
+
+static bool has_beside(const struct checkpoint *c, const char *name, const char *what)
+{
+    char beside[256];
+    const char *dot = strrchr(name, '.');
+    snprintf(beside, sizeof beside, "%.*s.%s", (int)(dot - name), name, what);
+    return checkpoint_find(c, beside) != NULL;
+}
+
+/* A GAN without its batch norms: by these, pictures would depend on the others of their part. */
+static void leave_norms_out(const char *from, const char *to)
+{
+    enum { MOST = 128 };
+    struct checkpoint *c = open_model(from);
+    const struct safetensors_note note = {"limn.pack", checkpoint_metadata(c, "limn.pack")};
+    struct tensor list[MOST];
+    struct error err = {0};
+    int count = 0;
+    for (int i = 0; i < checkpoint_count(c); i++) {
+        if (has_beside(c, checkpoint_at(c, i)->name, "running_mean")) continue;
+        assert_true(count < MOST);
+        list[count++] = *checkpoint_at(c, i);
+    }
+    assert_true(count < checkpoint_count(c));
+    const struct safetensors_file file = {.tensors = list, .count = count, .notes = &note, .note_count = 1};
+    if (safetensors_write(scratch_path(&scratch, to), &file, &err) != STATUS_OK) fail_msg("%s", err.text);
+    checkpoint_close(c);
+}
+
+/* How far apart the discriminators' first moments are, which after one step are a share of the gradient. */
+static double apart(const char *a, const char *b)
+{
+    struct checkpoint *const states[2] = {open_model(a), open_model(b)};
+    const struct tensor *one = checkpoint_find(states[0], "discriminator.first");
+    const struct tensor *other = checkpoint_find(states[1], "discriminator.first");
+    double square = 0, length = 0;
+    assert_true(one && other && one->count == other->count);
+    for (int64_t k = 0; k < one->count; k++) {
+        const double x = (double)((const float *)one->data)[k], y = (double)((const float *)other->data)[k];
+        square += (x - y) * (x - y);
+        length += x * x;
+    }
+    assert_true(length > 0);
+    for (int i = 0; i < 2; i++) checkpoint_close(states[i]);
+    return sqrt(square / length);
+}
+
+/* Whichever parts a batch is cut into, a picture's wrong caption is the next picture's. */
+static void test_wrong_captions(void **state)
+{
+    (void)state;
+    save_text("gan.json", "{\"gan\": {\"width\": 4, \"latent\": 8}}");
+    save_text("trusting.json", "{\"gan\": {\"width\": 4, \"latent\": 8, \"mismatch\": false}}");
+    run(GAN "--config gan.json --init vae.safetensors --steps 1 --batch 2 --out gan/begun.safetensors", 0, NULL);
+    leave_norms_out("gan/begun.safetensors", "gan/init.safetensors");
+#define ONE_STEP GAN "--init gan/init.safetensors --steps 1 "
+    run(ONE_STEP "--config gan.json --batch 4 --out gan/one.safetensors", 0, NULL);
+    run(ONE_STEP "--config gan.json --batch 4 --accumulate 2 --out gan/two.safetensors", 0, NULL);
+    run(ONE_STEP "--config gan.json --batch 4 --accumulate 4 --out gan/four.safetensors", 0, NULL);
+    run(ONE_STEP "--config trusting.json --batch 4 --out gan/trusting.safetensors", 0, NULL);
+    assert_true(apart("gan/one.state.safetensors", "gan/trusting.state.safetensors") > 1e-2);
+    assert_true(apart("gan/one.state.safetensors", "gan/two.state.safetensors") < 1e-6);
+    assert_true(apart("gan/one.state.safetensors", "gan/four.state.safetensors") < 1e-6);
+    /* One picture's caption would be called wrong for itself. */
+    run(ONE_STEP "--config gan.json --batch 1 --out gan/alone.safetensors", 0, NULL);
+    run(ONE_STEP "--config trusting.json --batch 1 --out gan/alone-trusting.safetensors", 0, NULL);
+    assert_true(apart("gan/alone.state.safetensors", "gan/alone-trusting.state.safetensors") == 0);
+#undef ONE_STEP
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_warm_up),
+        cmocka_unit_test(test_wrong_captions),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
