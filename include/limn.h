@@ -413,7 +413,7 @@ struct limn_train_record {
     int64_t step, steps; /* done, of */
     int logged;          /* not 0: it is also in train.jsonl, and what follows is the mean since the last that was */
     double loss;
-    const char *const *names; /* of all the losses there are, `loss` first; `count` of them */
+    const char *const *names; /* of the losses that there were, `loss` first; `count` of them */
     const double *values;
     int count;
     double learning_rate;

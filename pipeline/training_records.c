@@ -117,23 +117,35 @@ static enum status log_record(const struct training *t, const struct limn_train_
 
 /* ---- records ---- */
 
-/* Means since the last record, of all machines together where the record is logged. */
-static enum status average(const struct training *t, bool logged, double values[TRAINING_LOSSES], struct error *err)
+struct means {
+    const char *names[TRAINING_LOSSES];
+    double values[TRAINING_LOSSES];
+    int count;
+};
+
+/* Means since the last record, of all machines together where the record is logged. A loss that there was none of, say
+ * of a network that did not move, is left out: on all machines, for they step alike. */
+static enum status average(const struct training *t, bool logged, struct means *means, struct error *err)
 {
     const struct training_losses *l = &t->loop->losses;
     float shares[TRAINING_LOSSES];
-    for (int i = 0; i < l->count; i++) values[i] = l->times[i] > 0 ? l->sum[i] / (double)l->times[i] : 0;
-    if (logged && t->ranks > 1) {
-        for (int i = 0; i < l->count; i++) shares[i] = (float)(values[i] / t->ranks);
-        const enum status status = exchange_sum(t->exchange, STATUS_OK, shares, l->count, err);
-        if (status != STATUS_OK) return status;
-        for (int i = 0; i < l->count; i++) values[i] = (double)shares[i];
+    means->count = 0;
+    for (int i = 0; i < l->count; i++) {
+        if (l->times[i] == 0) continue;
+        means->names[means->count] = l->names[i];
+        means->values[means->count++] = l->sum[i] / (double)l->times[i];
     }
-    for (int i = 0; i < l->count; i++)
-        if (!isfinite(values[i]))
+    if (logged && t->ranks > 1) {
+        for (int i = 0; i < means->count; i++) shares[i] = (float)(means->values[i] / t->ranks);
+        const enum status status = exchange_sum(t->exchange, STATUS_OK, shares, means->count, err);
+        if (status != STATUS_OK) return status;
+        for (int i = 0; i < means->count; i++) means->values[i] = (double)shares[i];
+    }
+    for (int i = 0; i < means->count; i++)
+        if (!isfinite(means->values[i]))
             return fail(err, STATUS_ARGUMENT,
-                        "the %s of step %lld is not finite; a smaller learning rate or clipping may help", l->names[i],
-                        (long long)t->step);
+                        "the %s of step %lld is not finite; a smaller learning rate or clipping may help",
+                        means->names[i], (long long)t->step);
     return STATUS_OK;
 }
 
@@ -153,18 +165,18 @@ enum status training_record(struct training *t, double seconds, struct error *er
     const struct training_settings *s = &t->settings;
     loop->stepping += seconds;
     const bool logged = t->step % s->log_every == 0 || t->step == s->steps;
-    double values[TRAINING_LOSSES];
-    enum status status = average(t, logged, values, err);
+    struct means means;
+    enum status status = average(t, logged, &means, err);
     if (status != STATUS_OK) return status;
     const double now = api_clock() - loop->started, done = (double)(t->step - loop->first_step);
     const struct limn_train_record record = {
         .step = t->step,
         .steps = s->steps,
         .logged = logged,
-        .loss = l->count > 0 ? values[0] : 0,
-        .names = l->names,
-        .values = values,
-        .count = l->count,
+        .loss = means.count > 0 ? means.values[0] : 0,
+        .names = means.names,
+        .values = means.values,
+        .count = means.count,
         .learning_rate = (double)learning_rate_at(&s->rate, t->step - 1),
         .images_per_second = (double)((t->step - loop->recorded) * s->batch * t->ranks) / fmax(loop->stepping, 1e-9),
         .seconds = now,

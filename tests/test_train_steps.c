@@ -171,11 +171,45 @@ static void test_wrong_captions(void **state)
 #undef ONE_STEP
 }
 
+/* ---- records ---- */
+
+/* Does the record of the step have this loss? The line is found by its number. */
+static bool has_loss(const char *records, int step, const char *name)
+{
+    size_t size;
+    uint8_t *bytes = file_load(scratch_path(&scratch, records), &size);
+    const char *at = (const char *)bytes, *end = at + size;
+    bool found = false;
+    for (const char *stop; at < end && (stop = memchr(at, '\n', (size_t)(end - at))); at = stop + 1) {
+        json_t *record = json_loadb(at, (size_t)(stop - at), 0, NULL);
+        if (json_integer_value(json_object_get(record, "step")) == step)
+            found = json_is_real(json_object_get(record, name));
+        json_decref(record);
+    }
+    memory_free(bytes);
+    return found;
+}
+
+/* A network that did not move since the last record has no loss in this one. */
+static void test_losses_of_steps(void **state)
+{
+    (void)state;
+    save_text("every.json", "{\"gan\": {\"width\": 4, \"latent\": 8, \"every\": 2}}");
+    run(GAN "--config every.json --steps 5 --batch 2 --log-every 1 --out each/m.safetensors", 0, NULL);
+    for (int step = 1; step <= 5; step++) {
+        assert_true(has_loss("each/train.jsonl", step, "loss") && has_loss("each/train.jsonl", step, "discriminator"));
+        assert_int_equal(has_loss("each/train.jsonl", step, "generator"), step % 2 == 0);
+    }
+    run(GAN "--config every.json --steps 4 --batch 2 --log-every 2 --out both/m.safetensors", 0, NULL);
+    assert_true(has_loss("both/train.jsonl", 2, "generator") && has_loss("both/train.jsonl", 4, "generator"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_warm_up),
         cmocka_unit_test(test_wrong_captions),
+        cmocka_unit_test(test_losses_of_steps),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
