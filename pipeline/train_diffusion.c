@@ -408,9 +408,8 @@ static enum status make_latents(struct training *t, struct diffusion *d, struct 
     d->latents = memory_alloc_raw(bytes);
     pixels = memory_alloc_raw((size * size * 3 + 2 * values) * sizeof *pixels);
     if (!d->latents || !pixels) status = fail_no_memory(err, "the pictures' latents", bytes);
-    if (status == STATUS_OK) status = params_create(&params, t->backend, err);
-    if (status == STATUS_OK) status = params_load(params, &g, d->vae_from, err);
-    if (status == STATUS_OK) status = exec_create(&exec, &g, t->backend, 0, err);
+    if (status == STATUS_OK) status = training_load_passing(t, "the VAE's encoder", &params, &g, d->vae_from, err);
+    if (status == STATUS_OK) status = training_open_passing_run(t, "the VAE's encoder", &exec, &g, params, err);
     if (status == STATUS_OK) status = encode_all(t, d, exec, pixels, pixels + size * size * 3, err);
     exec_destroy(exec);
     params_destroy(params);
@@ -693,7 +692,8 @@ static enum status sample(struct training *t, struct image *sheet, struct error 
     enum status status = pictures && images ? STATUS_OK : fail_no_memory(err, "a sheet", sizeof *pictures);
     if (status == STATUS_OK) status = save(t, path, err);
     if (status == STATUS_OK) {
-        const struct limn_model_options options = {.path = path, .threads = t->threads};
+        const struct limn_model_options options = {
+            .path = path, .threads = t->threads, .max_memory = training_memory_left(t)};
         if (limn_model_open(&model, &options, &why) != LIMN_OK)
             status = fail(err, (enum status)why.status, "%s", why.text);
     }

@@ -314,9 +314,8 @@ static enum status embed_captions(struct training *t, struct gan_training *n, st
     float *states = n->embeddings + rows * width;
     if (!n->embeddings) return fail_no_memory(err, "the captions' embeddings", bytes);
     graph_output(&g, "states", text_tower_build(&g, tower, graph_input(&g, "ids", DTYPE_I32, SHAPE(1, length)), 0));
-    status = params_create(&params, t->backend, err);
-    if (status == STATUS_OK) status = params_load(params, &g, t->init, err);
-    if (status == STATUS_OK) status = exec_create(&exec, &g, t->backend, 0, err);
+    status = training_load_passing(t, "the text encoder", &params, &g, t->init, err);
+    if (status == STATUS_OK) status = training_open_passing_run(t, "the text encoder", &exec, &g, params, err);
     const double start = api_clock();
     for (int64_t row = 0; row < rows && status == STATUS_OK; row++) {
         status = exec_write(exec, "ids", training_text_ids(&n->captions, row), err);

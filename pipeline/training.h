@@ -34,6 +34,7 @@
 
 struct training;
 struct dataset;
+struct params;
 struct exchange;
 
 /* What is set for all families. A family's own defaults come first; then what a checkpoint that is resumed was made
@@ -184,6 +185,16 @@ MUST_CHECK enum status training_add_trainer(struct training *t, struct trainer *
 
 /* exec_create within what --max-memory leaves; the sentence of a refusal names the remedies. The family destroys it. */
 MUST_CHECK enum status training_open_run(struct training *t, struct exec **out, struct graph *graph, struct error *err);
+
+/* The same for what goes again before the first step: not counted, and refused if there is no room for it now. First
+ * weights of the graph, as `from` has them, then the run. The family destroys both, also where one was refused. */
+MUST_CHECK enum status training_load_passing(struct training *t, const char *what, struct params **out,
+                                             struct graph *graph, const struct checkpoint *from, struct error *err);
+MUST_CHECK enum status training_open_passing_run(struct training *t, const char *what, struct exec **out,
+                                                 struct graph *graph, const struct params *params, struct error *err);
+
+/* What --max-memory leaves: 0 if there is no limit, 1 if it leaves nothing. */
+size_t training_memory_left(const struct training *t);
 
 /* Memory that the family allocates besides: counted, and refused if it is too much. */
 MUST_CHECK enum status training_reserve(struct training *t, const char *what, size_t bytes, struct error *err);

@@ -51,8 +51,7 @@ enum status training_begin_trainer(struct training *t, struct trainer *trainer, 
     struct params *params = NULL;
     if (!t->init) return STATUS_OK;
     find_begun(&g, t, trainer);
-    enum status status = params_create(&params, t->backend, err);
-    if (status == STATUS_OK) status = params_load(params, &g, t->init, err);
+    enum status status = training_load_passing(t, "weights to begin with", &params, &g, t->init, err);
     if (status == STATUS_OK) status = trainer_adopt(trainer, &g, err);
     params_destroy(params);
     graph_clear(&g);

@@ -3,7 +3,7 @@
  * What a training needs is known before it runs: trainers by their parameters, runs by their plans. Whatever does not
  * fit --max-memory is refused here, with the number and the remedies.
  */
-#include "core/nn/muon.h"
+#include "core/nn/params.h"
 #include "pipeline/api.h"
 #include "pipeline/training_loop.h"
 
@@ -30,16 +30,59 @@ enum status training_reserve(struct training *t, const char *what, size_t bytes,
     return STATUS_OK;
 }
 
+size_t training_memory_left(const struct training *t)
+{
+    const uint64_t limit = t->loop->options->max_memory;
+    /* A limit of 0 would be none. */
+    return limit == 0 ? 0 : limit > t->loop->reserved ? (size_t)(limit - t->loop->reserved) : 1;
+}
+
 enum status training_open_run(struct training *t, struct exec **out, struct graph *graph, struct error *err)
 {
     struct error why = {0};
     size_t needed;
-    const uint64_t limit = t->loop->options->max_memory;
-    /* A limit of 0 would be none. */
-    const size_t left = limit == 0 ? 0 : limit > t->loop->reserved ? (size_t)(limit - t->loop->reserved) : 1;
-    const enum status status = exec_create_within(out, graph, t->backend, left, &needed, &why);
+    const enum status status = exec_create_within(out, graph, t->backend, training_memory_left(t), &needed, &why);
     if (status == STATUS_LIMIT) return refuse(t, "steps", needed, err);
     return status == STATUS_OK ? training_reserve(t, "steps", needed, err) : fail(err, status, "%s", why.text);
+}
+
+/* ---- what goes again before the first step ---- */
+
+/* About what the graph's parameters take as params_load keeps them: as they are stored, or as floats. */
+static uint64_t stored_bytes(const struct graph *graph, const struct checkpoint *from)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < graph->count; i++) {
+        const struct node *node = graph->nodes[i];
+        const struct tensor *tensor = node->op == OP_PARAM ? checkpoint_find(from, node->name) : NULL;
+        if (!tensor) continue;
+        const size_t n = (size_t)shape_count(node->shape), block = dtype_block(tensor->dtype);
+        const uint64_t stored = dtype_bytes(tensor->dtype, n / block * block), floats = (uint64_t)n * sizeof(float);
+        sum += stored < floats ? stored : floats;
+    }
+    return sum;
+}
+
+enum status training_load_passing(struct training *t, const char *what, struct params **out, struct graph *graph,
+                                  const struct checkpoint *from, struct error *err)
+{
+    const size_t left = training_memory_left(t);
+    const uint64_t bytes = left ? stored_bytes(graph, from) : 0;
+    if (left && bytes > left) return refuse(t, what, bytes, err);
+    const enum status status = params_create(out, t->backend, err);
+    return status == STATUS_OK ? params_load(*out, graph, from, err) : status;
+}
+
+enum status training_open_passing_run(struct training *t, const char *what, struct exec **out, struct graph *graph,
+                                      const struct params *params, struct error *err)
+{
+    struct error why = {0};
+    size_t needed;
+    const size_t left = training_memory_left(t), weights = params_bytes(params);
+    const size_t limit = left > weights ? left - weights : left > 0;
+    const enum status status = exec_create_within(out, graph, t->backend, limit, &needed, &why);
+    if (status == STATUS_LIMIT) return refuse(t, what, weights + needed, err);
+    return status == STATUS_OK ? status : fail(err, status, "%s", why.text);
 }
 
 /* ---- trainers ---- */
@@ -77,14 +120,21 @@ enum status training_add_trainer(struct training *t, struct trainer **out, const
         return fail(err, STATUS_UNSUPPORTED, "a training has at most %d trainers", TRAINING_TRAINERS);
     enum status status = training_reserve(t, "weights and their moments", trainer_bytes(options, rule), err);
     if (status != STATUS_OK) return status;
-    const struct trainer_options made = {
-        .prefix = options->prefix, .rule = *rule, .threads = t->threads, .no_matrices = options->no_matrices};
+    size_t needed = 0;
+    struct error why = {0};
+    const struct trainer_options made = {.prefix = options->prefix,
+                                         .rule = *rule,
+                                         .threads = t->threads,
+                                         .no_matrices = options->no_matrices,
+                                         .limit = training_memory_left(t),
+                                         .muon_needed = &needed};
     struct trainer *trainer;
-    status = trainer_create(&trainer, t->backend, graph, &made, err);
-    if (status != STATUS_OK) return status;
+    status = trainer_create(&trainer, t->backend, graph, &made, &why);
+    if (status == STATUS_LIMIT) return refuse(t, "the optimiser's products", needed, err);
+    if (status != STATUS_OK) return fail(err, status, "%s", why.text);
     loop->trainers[loop->trainer_count++] = (struct training_kept_trainer){.name = options->name, .trainer = trainer};
     *out = trainer;
-    if (trainer->muon) status = training_reserve(t, "the optimiser's products", muon_bytes(trainer->muon), err);
+    status = training_reserve(t, "the optimiser's products", needed, err);
     if (status != STATUS_OK) return status;
     initialise(trainer, options->initialise, (uint64_t)t->settings.seed);
     status = training_begin_trainer(t, trainer, err);

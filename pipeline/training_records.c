@@ -198,11 +198,16 @@ static enum status write_samples(struct training *t, struct error *err)
 {
     char path[TRAINING_PATH_BYTES + 32];
     struct image sheet = {0};
-    enum status status = t->family->sample(t, &sheet, err);
+    struct error why = {0};
+    enum status status = t->family->sample(t, &sheet, &why);
+    /* Nobody wants a training to end for want of room to show what it has learnt. */
+    const bool no_room = status == STATUS_LIMIT;
+    if (no_room) watch_note(t->watch, "no sheet of step %lld: %s", (long long)t->step, why.text);
+    if (!no_room && status != STATUS_OK) fail(err, status, "%s", why.text);
     snprintf(path, sizeof path, "%s-%06lld.png", t->loop->stem, (long long)t->step);
     if (status == STATUS_OK) status = image_write(&sheet, path, NULL, err);
     image_clear(&sheet);
-    return status;
+    return no_room ? STATUS_OK : status;
 }
 
 enum status training_write_sheet(struct training *t, struct error *err)

@@ -228,9 +228,10 @@ static void test_muon_threads(void **state)
     for (int threads = 1; threads <= 4; threads++) {
         struct backend *backend = NULL;
         struct muon *muon = NULL;
+        size_t needed;
         struct error err = {0};
         must(backend_open(&backend, "cpu", &(struct backend_options){.threads = threads}, &err), &err);
-        must(muon_create(&muon, backend, &(struct muon_matrix){0, ROWS, COLUMNS}, 1, &err), &err);
+        must(muon_create(&muon, backend, &(struct muon_matrix){0, ROWS, COLUMNS}, 1, 0, &needed, &err), &err);
         for (int64_t i = 0; i < COUNT; i++) flat[i] = noise(i * i * i);
         must(muon_turn(muon, flat, &err), &err);
         if (threads == 1) memcpy(first, flat, COUNT * sizeof *flat);
@@ -602,6 +603,30 @@ static void test_publishing(void **state)
     backend->f->close(backend);
 }
 
+/* Its runs together are within a limit, to the byte, or are refused with what they would take. */
+static void test_muon_limit(void **state)
+{
+    (void)state;
+    static const struct muon_matrix matrices[] = {{0, 32, 64}, {2048, 64, 16}, {3072, 32, 64}};
+    struct backend *backend = NULL;
+    struct muon *muon = NULL;
+    struct error err = {0};
+    size_t all, needed;
+    must(backend_open(&backend, "cpu", &(struct backend_options){.threads = 1}, &err), &err);
+    must(muon_create(&muon, backend, matrices, 3, 0, &all, &err), &err);
+    muon_destroy(muon);
+    must(muon_create(&muon, backend, matrices, 3, all, &needed, &err), &err);
+    muon_destroy(muon);
+    assert_int_equal(needed, all);
+    assert_int_equal(muon_create(&muon, backend, matrices, 3, all - 1, &needed, &err), STATUS_LIMIT);
+    assert_null(muon);
+    assert_int_equal(needed, all);
+    err = (struct error){0};
+    assert_int_equal(muon_create(&muon, backend, matrices, 3, 1, &needed, &err), STATUS_LIMIT);
+    assert_in_range(needed, 2, all - 1); /* the first alone */
+    backend->f->close(backend);
+}
+
 static void test_trainer_refuses(void **state)
 {
     (void)state;
@@ -621,13 +646,21 @@ static void test_trainer_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_traces),          cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_decay_flags),     cmocka_unit_test(test_learning_rates),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_losses),          cmocka_unit_test(test_batch_norm),
-        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_publishing),
-        cmocka_unit_test(test_trainer_refuses), cmocka_unit_test(test_muon),
-        cmocka_unit_test(test_warm_average),    cmocka_unit_test(test_muon_threads),
+        cmocka_unit_test(test_traces),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_decay_flags),
+        cmocka_unit_test(test_learning_rates),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_publishing),
+        cmocka_unit_test(test_trainer_refuses),
+        cmocka_unit_test(test_muon_limit),
+        cmocka_unit_test(test_muon),
+        cmocka_unit_test(test_warm_average),
+        cmocka_unit_test(test_muon_threads),
         cmocka_unit_test(test_muon_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,8 +75,23 @@ static int find_group(struct muon *muon, const struct muon_matrix *m)
     return i;
 }
 
-static enum status prepare(struct muon *muon, struct backend *backend, const struct muon_matrix *matrices, int count,
-                           struct error *err)
+static enum status open_runs(struct muon *muon, struct backend *backend, size_t limit, size_t *needed,
+                             struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < muon->group_count && status == STATUS_OK; i++) {
+        struct shape_group *group = &muon->groups[i];
+        /* A limit of 0 would be none. */
+        const size_t left = limit == 0 ? 0 : limit > *needed ? limit - *needed : 1;
+        size_t bytes;
+        build(group);
+        status = exec_create_within(&group->exec, &group->graph, backend, left, &bytes, err);
+        *needed += bytes;
+    }
+    return status;
+}
+
+static enum status prepare(struct muon *muon, const struct muon_matrix *matrices, int count, struct error *err)
 {
     const size_t n = (size_t)count, bytes = n * sizeof *matrices;
     muon->matrices = memory_alloc(bytes);
@@ -86,33 +101,23 @@ static enum status prepare(struct muon *muon, struct backend *backend, const str
     memcpy(muon->matrices, matrices, bytes);
     muon->count = count;
     for (int i = 0; i < count; i++) muon->group_of[i] = find_group(muon, &matrices[i]);
-    enum status status = STATUS_OK;
-    for (int i = 0; i < muon->group_count && status == STATUS_OK; i++) {
-        build(&muon->groups[i]);
-        status = exec_create(&muon->groups[i].exec, &muon->groups[i].graph, backend, 0, err);
-    }
-    return status;
+    return STATUS_OK;
 }
 
 enum status muon_create(struct muon **out, struct backend *backend, const struct muon_matrix *matrices, int count,
-                        struct error *err)
+                        size_t limit, size_t *needed, struct error *err)
 {
     *out = NULL;
+    *needed = 0;
     struct muon *muon = memory_alloc(sizeof *muon);
     if (!muon) return fail_no_memory(err, "Muon", sizeof *muon);
-    const enum status status = prepare(muon, backend, matrices, count, err);
+    enum status status = prepare(muon, matrices, count, err);
+    if (status == STATUS_OK) status = open_runs(muon, backend, limit, needed, err);
     if (status == STATUS_OK)
         *out = muon;
     else
         muon_destroy(muon);
     return status;
-}
-
-size_t muon_bytes(const struct muon *muon)
-{
-    size_t bytes = 0;
-    for (int i = 0; i < muon->group_count; i++) bytes += exec_bytes(muon->groups[i].exec);
-    return bytes;
 }
 
 enum status muon_turn(void *context, float *flat, struct error *err)

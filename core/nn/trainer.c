@@ -65,8 +65,9 @@ static bool is_matrix(const struct trainer_parameter *p, const char *const *no_m
 }
 
 /* Tells the optimiser which parameters are matrices, and how to turn them. */
-static enum status prepare_muon(struct trainer *t, const char *const *no_matrices, struct error *err)
+static enum status prepare_muon(struct trainer *t, const struct trainer_options *options, struct error *err)
 {
+    size_t needed = 0;
     const size_t bytes = (size_t)t->count * sizeof(struct muon_matrix);
     struct muon_matrix *matrices = memory_alloc(bytes);
     if (!matrices) return fail_no_memory(err, "Muon", bytes);
@@ -74,13 +75,14 @@ static enum status prepare_muon(struct trainer *t, const char *const *no_matrice
     for (int i = 0; i < t->count; i++) {
         const struct trainer_parameter *p = &t->parameters[i];
         const int64_t n = floats_of(p), rows = p->weight.shape.dim[0];
-        if (!is_matrix(p, no_matrices)) continue;
+        if (!is_matrix(p, options->no_matrices)) continue;
         matrices[count++] = (struct muon_matrix){.place = place_of(p), .rows = rows, .columns = n / rows};
         memset(t->optimiser->matrices + place_of(p) / OPTIMISER_BLOCK, 1,
                (size_t)((n + OPTIMISER_BLOCK - 1) / OPTIMISER_BLOCK));
     }
     enum status status = STATUS_OK;
-    if (count > 0) status = muon_create(&t->muon, t->backend, matrices, count, err);
+    if (count > 0) status = muon_create(&t->muon, t->backend, matrices, count, options->limit, &needed, err);
+    if (options->muon_needed) *options->muon_needed = needed;
     if (t->muon) t->optimiser->directions = (struct optimiser_directions){muon_turn, t->muon};
     memory_free(matrices);
     return status;
@@ -112,7 +114,7 @@ static enum status prepare(struct trainer *t, const struct graph *graph, const s
     }
     t->received = memory_alloc_raw((size_t)longest * sizeof(float));
     if (!t->received) return fail_no_memory(err, "a trainer", (size_t)longest * sizeof(float));
-    return options->rule.kind == OPTIMISER_MUON ? prepare_muon(t, options->no_matrices, err) : STATUS_OK;
+    return options->rule.kind == OPTIMISER_MUON ? prepare_muon(t, options, err) : STATUS_OK;
 }
 
 enum status trainer_create(struct trainer **out, struct backend *backend, const struct graph *graph,

@@ -47,6 +47,8 @@ struct trainer_options {
     /* For Muon: every parameter of more than one dimension is a matrix, except those in whose name one of these occurs:
      * tables of embeddings, first and last layers. NULL, or a list that ends with NULL. */
     const char *const *no_matrices;
+    size_t limit;        /* for Muon: most bytes that its runs may take; 0: no limit; more is STATUS_LIMIT */
+    size_t *muon_needed; /* becomes what they take, as muon_create has it; NULL: nobody asks */
 };
 
 /* Weight decay applies to parameters of more than one dimension: neither to biases nor to norms. */
