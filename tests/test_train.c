@@ -3,7 +3,7 @@
  * limn train: from a folder of pictures to a model that limn opens; killed, stopped and resumed; what is refused. The
  * weights after a training are the same bits however often it was interrupted.
  */
-#define _GNU_SOURCE /* memmem */
+#define _POSIX_C_SOURCE 200809L /* fdopen, kill, strtok */
 #include "core/base/memory.h"
 #include "core/io/checkpoint.h"
 #include "include/limn.h"
@@ -394,38 +394,13 @@ static void test_parts_of_a_pair(void **state)
     same_gradients("parts/pair.state.safetensors", "parts/pairs.state.safetensors");
 }
 
-/* Runs the words on two machines; skips the test where that cannot be done. */
-static void run_on_two(const char *words)
-{
-    char command[2048];
-    if (system("mpirun --version > /dev/null 2>&1") != 0) {
-        print_message("left out: there is no mpirun here\n");
-        skip();
-    }
-    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);
-    setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1); /* containers forbid the other */
-    setenv("ASAN_OPTIONS", "detect_leaks=0", 0);                   /* MPI keeps what it has until the end */
-    snprintf(command, sizeof command, "cd '%s' && mpirun -n 2 '%s/limn' %s > mpi.txt 2>&1 < /dev/null", scratch.folder,
-             BUILD_DIR, words);
-    if (system(command) == 0) return;
-    size_t size;
-    uint8_t *said = file_load(scratch_path(&scratch, "mpi.txt"), &size);
-    const bool without = size > 0 && memmem(said, size, "built without MPI", 17) != NULL;
-    if (!without) fail_msg("%.*s", (int)size, (const char *)said);
-    memory_free(said);
-    print_message("left out: limn was built without MPI\n");
-    skip();
-}
-
 /* Two machines with three pictures each are one machine with six. */
 static void test_two_machines(void **state)
 {
     (void)state;
-    run_on_two(TRAIN_DIFFUSION ONE_STEP "--batch 3 --out parts/two.safetensors");
+    train_on_two(&scratch, TRAIN_DIFFUSION ONE_STEP "--batch 3 --out parts/two.safetensors");
     same_gradients("parts/one.state.safetensors", "parts/two.state.safetensors");
-    run_on_two(TRAIN_CLIP "--batch 3 --out parts/pair-on-two.safetensors");
+    train_on_two(&scratch, TRAIN_CLIP "--batch 3 --out parts/pair-on-two.safetensors");
     same_gradients("parts/pair.state.safetensors", "parts/pair-on-two.state.safetensors");
 }
 

@@ -100,7 +100,8 @@ static void test_warm_up(void **state)
 
 /* ---- wrong captions ---- */
 
-#define GAN "train gan --data pictures --size 28 --threads 1 --sheet-every 0 --quiet "
+#define ONE_STEP GAN "--init gan/init.safetensors --steps 1 "
+#define GAN      "train gan --data pictures --size 28 --threads 1 --sheet-every 0 --quiet "
 
 static bool has_beside(const struct checkpoint *c, const char *name, const char *what)
 {
@@ -156,7 +157,6 @@ static void test_wrong_captions(void **state)
     save_text("trusting.json", "{\"gan\": {\"width\": 4, \"latent\": 8, \"mismatch\": false}}");
     run(GAN "--config gan.json --init vae.safetensors --steps 1 --batch 2 --out gan/begun.safetensors", 0, NULL);
     leave_norms_out("gan/begun.safetensors", "gan/init.safetensors");
-#define ONE_STEP GAN "--init gan/init.safetensors --steps 1 "
     run(ONE_STEP "--config gan.json --batch 4 --out gan/one.safetensors", 0, NULL);
     run(ONE_STEP "--config gan.json --batch 4 --accumulate 2 --out gan/two.safetensors", 0, NULL);
     run(ONE_STEP "--config gan.json --batch 4 --accumulate 4 --out gan/four.safetensors", 0, NULL);
@@ -168,7 +168,6 @@ static void test_wrong_captions(void **state)
     run(ONE_STEP "--config gan.json --batch 1 --out gan/alone.safetensors", 0, NULL);
     run(ONE_STEP "--config trusting.json --batch 1 --out gan/alone-trusting.safetensors", 0, NULL);
     assert_true(apart("gan/alone.state.safetensors", "gan/alone-trusting.state.safetensors") == 0);
-#undef ONE_STEP
 }
 
 /* ---- records ---- */
@@ -204,12 +203,25 @@ static void test_losses_of_steps(void **state)
     assert_true(has_loss("both/train.jsonl", 2, "generator") && has_loss("both/train.jsonl", 4, "generator"));
 }
 
+/* ---- two machines ---- */
+
+/* With two pictures each they are one with four, and what one leaves out of the record the other does. */
+static void test_two_machines(void **state)
+{
+    (void)state;
+    train_on_two(&scratch, ONE_STEP "--config gan.json --batch 2 --accumulate 2 --out gan/machines.safetensors");
+    assert_true(apart("gan/one.state.safetensors", "gan/machines.state.safetensors") < 1e-6);
+    train_on_two(&scratch, GAN "--config every.json --steps 3 --batch 2 --log-every 1 --out ranks/m.safetensors");
+    for (int step = 1; step <= 3; step++) assert_int_equal(has_loss("ranks/train.jsonl", step, "generator"), step == 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_warm_up),
         cmocka_unit_test(test_wrong_captions),
         cmocka_unit_test(test_losses_of_steps),
+        cmocka_unit_test(test_two_machines),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* memmem */
 #include "tests/support/train.h"
 
+#include "core/base/memory.h"
 #include "core/io/image.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -57,4 +61,28 @@ struct outcome train_run(struct scratch *s, const char *words)
     char line[1024];
     snprintf(line, sizeof line, TRAIN_DIFFUSION "%s", words);
     return command_run(s->folder, line, NULL);
+}
+
+void train_on_two(struct scratch *s, const char *words)
+{
+    char command[2048];
+    if (system("mpirun --version > /dev/null 2>&1") != 0) {
+        print_message("left out: there is no mpirun here\n");
+        skip();
+    }
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);
+    setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1); /* containers forbid the other */
+    setenv("ASAN_OPTIONS", "detect_leaks=0", 0);                   /* MPI keeps what it has until the end */
+    snprintf(command, sizeof command, "cd '%s' && mpirun -n 2 '%s/limn' %s > mpi.txt 2>&1 < /dev/null", s->folder,
+             BUILD_DIR, words);
+    if (system(command) == 0) return;
+    size_t size;
+    uint8_t *said = file_load(scratch_path(s, "mpi.txt"), &size);
+    const bool without = size > 0 && memmem(said, size, "built without MPI", 17) != NULL;
+    if (!without) fail_msg("%.*s", (int)size, (const char *)said);
+    memory_free(said);
+    print_message("left out: limn was built without MPI\n");
+    skip();
 }

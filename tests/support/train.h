@@ -19,5 +19,7 @@ enum { TRAIN_PICTURES = 12 };
 
 void train_set_up(struct scratch *s);
 struct outcome train_run(struct scratch *s, const char *words);
+/* Runs limn with all of these words on two machines; skips the test where that cannot be done. */
+void train_on_two(struct scratch *s, const char *words);
 
 #endif
