@@ -83,12 +83,12 @@ static const struct piece listed[] = {
     PNG("sub/a.png", "#00ff00"),
     PNG("B.png", "#0000ff"),
     PNG("left-out.png", "#000000"),
-    TEXT("metadata.jsonl", "{\"file_name\": \"z.png\", \"text\": \" a red  apple \"}\n"
+    TEXT("metadata.jsonl", "{\"file_name\": \"z.png\", \"text\": \"\\n a red\\r\\napple \"}\n"
                            "{\"file_name\": \"./sub/a.png\", \"text\": [\"grass\", \"a\\nb\", \"\"], \"other\": {}}\r\n"
                            "\n"
                            "{\"caption\": \"\xeb\xb0\x94\xeb\x8b\xa4\", \"text\": null, \"file_name\": \"B.png\"}"),
     {0}};
-static const char listed_items[] = "B.png -1: \xeb\xb0\x94\xeb\x8b\xa4\nsub/a.png -1: grass | a | b\n"
+static const char listed_items[] = "B.png -1: \xeb\xb0\x94\xeb\x8b\xa4\nsub/a.png -1: grass | a b\n"
                                    "z.png -1: a red  apple\n";
 
 static void metadata_lists_pictures(void **state)

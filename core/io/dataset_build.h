@@ -55,9 +55,11 @@ struct captions {
     size_t seen; /* bytes that were looked at */
 };
 
-/* Takes text[0..size) apart into lines, and keeps those with something on them. What makes the text unfit is returned
- * as the end of a sentence, NULL if it is fit; for want of memory `err` is set. */
+/* Takes text[0..size) as one caption, whose line ends become blanks, or apart into lines, each of them a caption; those
+ * with nothing on them are left out. What makes the text unfit is returned as the end of a sentence, NULL if it is fit;
+ * for want of memory `err` is set. */
 const char *captions_add(struct captions *captions, const char *text, size_t size, struct error *err);
+const char *captions_add_lines(struct captions *captions, const char *text, size_t size, struct error *err);
 MUST_CHECK enum status captions_keep(const struct captions *captions, struct dataset *set, struct dataset_item *item,
                                      struct error *err);
 void captions_clear(struct captions *captions);

@@ -154,7 +154,7 @@ static enum status read_caption(struct dataset *set, struct dataset_item *item, 
         item->name = NULL;
         return STATUS_OK;
     }
-    const char *fault = captions_add(&captions, (const char *)file.bytes, file.size, err);
+    const char *fault = captions_add_lines(&captions, (const char *)file.bytes, file.size, err);
     enum status status = err->status;
     if (fault) {
         dataset_skip(set, "%s: %s", path, fault);

@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *)data;
     if (dataset_read_metadata(&set, text, size, "fuzz", &err) != STATUS_OK) touch_text(err.text);
     struct dataset_item *item = dataset_add(&set, "a.png", &err);
-    if (item && !captions_add(&captions, text, size, &err) && captions_keep(&captions, &set, item, &err) == STATUS_OK)
+    if (item && !captions_add_lines(&captions, text, size, &err) && !captions_add(&captions, text, size, &err) &&
+        captions_keep(&captions, &set, item, &err) == STATUS_OK)
         touch_items(&set);
     captions_clear(&captions);
     memory_free(set.items);
