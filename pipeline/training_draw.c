@@ -122,7 +122,7 @@ enum status training_choose_pictures(struct training *t, struct error *err)
     if (!loop->pictures) return fail_no_memory(err, "a data set", (size_t)all * sizeof *loop->pictures);
     loop->picture_count = 0;
     for (int64_t i = 0; i < all; i++)
-        if (!dataset_is_held_out(i, share)) loop->pictures[loop->picture_count++] = i;
+        if (!dataset_is_held_out(dataset_name(t->data, i), share)) loop->pictures[loop->picture_count++] = i;
     if (loop->picture_count > 0) return STATUS_OK;
     return fail(err, STATUS_ARGUMENT, "of %lld pictures none is left when a share of %g is held out", (long long)all,
                 share);

@@ -343,10 +343,10 @@ enum status dataset_fetch(const struct dataset *set, int64_t i, bool flip, float
     return STATUS_OK;
 }
 
-/* The finaliser of splitmix64 (Steele, Lea and Flood 2014) spreads neighbouring numbers over all 64 bits. */
-bool dataset_is_held_out(int64_t i, double share)
+/* The finaliser of splitmix64 (Steele, Lea and Flood 2014) spreads the hashes of names that are much alike. */
+bool dataset_is_held_out(const char *name, double share)
 {
-    uint64_t z = (uint64_t)i + 0x9e3779b97f4a7c15u;
+    uint64_t z = hash_text(HASH_START, name) + 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     z ^= z >> 31;

@@ -74,7 +74,8 @@ uint64_t dataset_hash(const struct dataset *set);
  * was opened is so no more. Threads may fetch at the same time. */
 MUST_CHECK enum status dataset_fetch(const struct dataset *set, int64_t i, bool flip, float *out, struct error *err);
 
-/* Whether item i belongs to the share (0 to 1) that is held out of training: the same answer for ever. */
-bool dataset_is_held_out(int64_t i, double share);
+/* Whether the item of this name belongs to the share (0 to 1) that is held out of training: the same answer for ever,
+ * whatever else is in the set. */
+bool dataset_is_held_out(const char *name, double share);
 
 #endif
