@@ -120,7 +120,7 @@ MUST_CHECK enum status training_check_init(const struct training *t, struct erro
 
 /* ---- training_records.c ---- */
 
-/* Drops records of the past that this run makes again. */
+/* Drops this result's records that this run makes again; lines of others stay as they are. */
 MUST_CHECK enum status training_open_records(struct training *t, struct error *err);
 /* After a step that took so many seconds. */
 MUST_CHECK enum status training_record(struct training *t, double seconds, struct error *err);

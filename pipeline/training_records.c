@@ -49,16 +49,58 @@ void training_loss(struct training *t, const char *name, double value)
 
 /* ---- train.jsonl ---- */
 
-/* Is the line a record that this run will not make again? Of a line that was cut off it is not known. */
-static bool stays(const struct training *t, const char *line, size_t length)
+/* A line of train.jsonl, with its line end if it has one. */
+struct log_line {
+    const char *text;
+    size_t length;
+};
+
+static bool next_line(struct log_line *line, const char *end)
 {
-    json_t *record = json_loadb(line, length, 0, NULL);
+    line->text += line->length;
+    const size_t left = (size_t)(end - line->text);
+    const char *stop = left > 0 ? memchr(line->text, '\n', left) : NULL;
+    line->length = stop ? (size_t)(stop + 1 - line->text) : left;
+    return left > 0;
+}
+
+/* How all records of this result begin; 0: no memory. */
+static size_t record_begin(const struct training *t, char text[2 * TRAINING_PATH_BYTES])
+{
+    json_t *object = json_pack("{s:s}", "out", training_out_name(t).text);
+    const size_t length = json_dumpb(object, text, 2 * TRAINING_PATH_BYTES, JSON_COMPACT);
+    json_decref(object);
+    return length > 1 && length <= 2 * TRAINING_PATH_BYTES ? length - 1 : 0; /* without its brace */
+}
+
+/* Is it a record of this result that this run will make again, or one that was cut off? Everything else is somebody's:
+ * other trainings', a data set's. */
+static bool goes(const struct training *t, const struct log_line *line)
+{
+    char begin[2 * TRAINING_PATH_BYTES];
+    json_t *record = json_loadb(line->text, line->length, 0, NULL);
     const char *out = json_string_value(json_object_get(record, "out"));
-    const bool ours = !out || strcmp(out, training_out_name(t).text) == 0;
-    const bool kept =
-        json_is_object(record) && (!ours || json_integer_value(json_object_get(record, "step")) <= (json_int_t)t->step);
+    const json_t *step = json_object_get(record, "step");
+    const bool ours = out && strcmp(out, training_out_name(t).text) == 0 && json_is_integer(step) &&
+                      json_is_number(json_object_get(record, "loss"));
+    const bool again = ours && json_integer_value(step) > (json_int_t)t->step;
+    const bool whole = record || line->text[line->length - 1] == '\n';
     json_decref(record);
-    return kept;
+    if (whole) return again;
+    const size_t length = record_begin(t, begin);
+    return length > 0 && line->length > length && memcmp(line->text, begin, length) == 0;
+}
+
+static enum status drop_records(const struct training *t, const struct mapped_file *file, const char *path,
+                                struct error *err)
+{
+    struct file_writer w;
+    struct log_line line = {(const char *)file->bytes, 0};
+    const char *end = line.text + file->size;
+    enum status status = file_begin(&w, path, err);
+    while (status == STATUS_OK && next_line(&line, end))
+        if (!goes(t, &line)) status = file_append(&w, line.text, line.length, err);
+    return file_finish(&w, status, err);
 }
 
 enum status training_open_records(struct training *t, struct error *err)
@@ -67,31 +109,34 @@ enum status training_open_records(struct training *t, struct error *err)
     training_log_path(t, path);
     if (t->rank != 0 || access(path, F_OK) != 0) return STATUS_OK;
     struct mapped_file file = {0};
-    struct file_writer w;
     enum status status = file_map(&file, path, err);
     if (status != STATUS_OK) return status;
-    status = file_begin(&w, path, err);
-    const char *at = (const char *)file.bytes, *end = at + file.size;
-    while (at < end && status == STATUS_OK) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        const size_t length = (size_t)((stop ? stop : end) - at);
-        if (stop && stays(t, at, length)) status = file_append(&w, at, length + 1, err);
-        at += length + 1;
-    }
-    status = file_finish(&w, status, err);
+    struct log_line line = {(const char *)file.bytes, 0};
+    bool found = false;
+    while (!found && next_line(&line, (const char *)file.bytes + file.size)) found = goes(t, &line);
+    if (found) status = drop_records(t, &file, path, err);
     file_unmap(&file);
     return status;
 }
 
-/* One write, so that lines of several trainings do not mix. */
-static enum status append_line(const struct training *t, const char *line, struct error *err)
+/* Does the file end within a line? Somebody's last line may have no end, and a record is not to become part of it. */
+static bool ends_within_line(int fd)
+{
+    char last;
+    const off_t size = lseek(fd, 0, SEEK_END);
+    return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
+/* One write, so that lines of several trainings do not mix. The text begins with a line end: it may be missing. */
+static enum status append_line(const struct training *t, const char *text, struct error *err)
 {
     char path[TRAINING_PATH_BYTES];
     training_log_path(t, path);
-    const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    const int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0) return fail(err, STATUS_IO, "%s: could not be opened: %s", path, strerror(errno));
-    const size_t length = strlen(line);
-    const ssize_t written = write(fd, line, length);
+    if (!ends_within_line(fd)) text++;
+    const size_t length = strlen(text);
+    const ssize_t written = write(fd, text, length);
     const int why = errno;
     if (close(fd) == 0 && written == (ssize_t)length) return STATUS_OK;
     return fail(err, STATUS_IO, "%s: could not be written: %s", path, strerror(written < 0 ? why : ENOSPC));
@@ -106,12 +151,12 @@ static enum status log_record(const struct training *t, const struct limn_train_
     for (int i = 0; object && i < record->count; i++)
         if (strcmp(record->names[i], "loss") != 0)
             json_object_set_new(object, record->names[i], json_real(record->values[i]));
-    char text[2048];
-    const size_t length = object ? json_dumpb(object, text, sizeof text - 2, JSON_COMPACT | JSON_REAL_PRECISION(9)) : 0;
+    char text[2048] = "\n";
+    const size_t room = sizeof text - 3; /* line ends before and after, and the NUL */
+    const size_t length = object ? json_dumpb(object, text + 1, room, JSON_COMPACT | JSON_REAL_PRECISION(9)) : 0;
     json_decref(object);
-    if (length == 0 || length > sizeof text - 2) return fail_no_memory(err, "a record", sizeof text);
-    text[length] = '\n';
-    text[length + 1] = '\0';
+    if (length == 0 || length > room) return fail_no_memory(err, "a record", sizeof text);
+    memcpy(text + 1 + length, "\n", 2);
     return append_line(t, text, err);
 }
 
