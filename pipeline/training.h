@@ -38,7 +38,7 @@ struct params;
 struct exchange;
 
 /* What is set for all families. A family's own defaults come first; then what a checkpoint that is resumed was made
- * with, the configuration's member "training", and options, each over those before. */
+ * with, the member "training" of a configuration that is given, and options, each over those before. */
 struct training_settings {
     int64_t steps;
     int size;                                   /* side of a picture in pixels; 0 in defaults(): nobody has named one */

@@ -183,7 +183,9 @@ static enum status read_layers(struct training *t, json_t *saved, struct error *
     const int count = setting_keys(&t->settings, keys);
     enum status status = STATUS_OK;
     if (saved) status = training_read_object(t, saved, "training", keys, count, err);
-    if (status == STATUS_OK) status = training_read_config(t, "training", keys, count, err);
+    /* A configuration that the checkpoint remembers has had its turn: the settings it remembers came of it. */
+    if (status == STATUS_OK && (t->loop->options->config || !saved))
+        status = training_read_config(t, "training", keys, count, err);
     return status == STATUS_OK ? take_options(&t->settings, t->loop->options, err) : status;
 }
 

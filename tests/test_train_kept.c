@@ -65,6 +65,34 @@ static void check_file(const char *name, const char *wanted, bool more)
     memory_free(bytes);
 }
 
+/* What a checkpoint says about its training; the caller's. */
+static json_t *told(const char *state)
+{
+    struct error err = {0};
+    struct checkpoint *c = NULL;
+    if (checkpoint_open(&c, scratch_path(&scratch, state), &err) != STATUS_OK) fail_msg("%s", err.text);
+    json_t *root = json_loads(checkpoint_metadata(c, "limn.training"), 0, NULL);
+    assert_non_null(root);
+    checkpoint_close(c);
+    return root;
+}
+
+static long long step_of(const char *state)
+{
+    json_t *root = told(state);
+    const long long step = json_integer_value(json_object_get(root, "step"));
+    json_decref(root);
+    return step;
+}
+
+static long long setting_of(const char *state, const char *key)
+{
+    json_t *root = told(state);
+    const long long value = json_integer_value(json_object_get(json_object_get(root, "settings"), key));
+    json_decref(root);
+    return value;
+}
+
 /* ---- files ---- */
 
 static const char others[] = "{\"file_name\": \"a.png\", \"text\": \"an apple\"}\n"
@@ -98,10 +126,26 @@ static void test_lines_of_others(void **state)
     check_file("log/train.jsonl", text, true);
 }
 
+/* ---- settings ---- */
+
+static void test_remembered_settings(void **state)
+{
+    (void)state;
+    run(GAN "--config gan.json --out set/m.safetensors --batch 6 --steps 3 --quiet", 0, NULL, NULL);
+    run("train gan --data pictures --out set/m.safetensors --resume --threads 1", 0, "all of the 3 steps", "");
+    assert_int_equal(setting_of("set/m.state.safetensors", "batch"), 6);
+    assert_int_equal(setting_of("set/m.state.safetensors", "size"), 28);
+    /* What is given again is over it: the configuration, and options over that. */
+    run(GAN "--config gan.json --out set/m.safetensors --resume --steps 4 --quiet", 0, NULL, NULL);
+    assert_int_equal(setting_of("set/m.state.safetensors", "batch"), 4);
+    assert_int_equal(step_of("set/m.state.safetensors"), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_of_others),
+        cmocka_unit_test(test_remembered_settings),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
