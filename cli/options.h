@@ -137,7 +137,8 @@ enum {
     X(TRAIN_CONFIG, "config", 0, KIND_TEXT, "FILE", 0, 0, NULL, FOR_TRAIN, "JSON of network shapes and settings")      \
     X(TRAIN_RESUME, "resume", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_TRAIN,                                               \
       "go on from the last checkpoint, if there is one, with its settings")                                            \
-    X(TRAIN_RESTART, "restart", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_TRAIN, "begin anew where an earlier training is")  \
+    X(TRAIN_RESTART, "restart", 0, KIND_FLAG, NULL, 0, 0, NULL, FOR_TRAIN,                                             \
+      "begin anew where an earlier training or a model is")                                                            \
     X(TRAIN_STEPS, "steps", 0, KIND_WHOLE, "N", 1, 1e9, NULL, FOR_TRAIN, "steps in all (default: the family's)")       \
     X(TRAIN_BATCH, "batch", 0, KIND_WHOLE, "N", 1, 65536, NULL, FOR_TRAIN, "pictures of a step, on each machine")      \
     X(TRAIN_SIZE, "size", 0, KIND_WHOLE, "PIXELS", 8, 1024, NULL, FOR_TRAIN, "side of a picture")                      \

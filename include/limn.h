@@ -431,7 +431,7 @@ struct limn_train_options {
     const char *config; /* a JSON file of network shapes and settings; NULL: none */
     const char *vae;    /* diffusion: whose VAE makes latents; NULL: init's; without any, pixels are painted */
     int resume;         /* not 0: go on from the checkpoint beside `out`, if there is one */
-    int restart;        /* not 0: a checkpoint that is there is replaced; else that is refused */
+    int restart;        /* not 0: a checkpoint or model that is there is replaced; else that is refused */
 
     int64_t steps;
     int batch, size; /* pictures of a step on each machine; pixels a side */

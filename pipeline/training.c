@@ -172,8 +172,7 @@ static enum status open_own(struct training *t, struct error *err)
     if (status == STATUS_OK) status = pool_create(&t->loop->pool, t->threads, err);
     if (status == STATUS_OK) status = open_family(t, err);
     if (status == STATUS_OK) status = training_check_init(t, err);
-    if (status == STATUS_OK) status = training_restore_state(t, err);
-    return status == STATUS_OK ? training_open_records(t, err) : status;
+    return status == STATUS_OK ? training_restore_state(t, err) : status;
 }
 
 /* All machines must be about the same thing, or their gradients have nothing to do with each other. */
@@ -194,6 +193,16 @@ static enum status agree(struct training *t, struct error *err)
     return status;
 }
 
+/* Nothing can be refused any more: what was there before gives way. A training that replaces another begins with a
+ * checkpoint of its own, so that it is the one to go on with from here on. */
+static enum status begin(struct training *t, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (t->rank == 0 && t->loop->replaces) status = training_write_state(t, err);
+    if (status == STATUS_OK) status = training_open_records(t, err);
+    return exchange_settle(t->exchange, status, err);
+}
+
 static enum status open_training(struct training *t, struct error *err)
 {
     enum status status = exchange_open(&t->exchange, err);
@@ -201,7 +210,8 @@ static enum status open_training(struct training *t, struct error *err)
     t->rank = exchange_rank(t->exchange);
     t->ranks = exchange_size(t->exchange);
     status = exchange_settle(t->exchange, open_own(t, err), err);
-    return status == STATUS_OK ? agree(t, err) : status;
+    if (status == STATUS_OK) status = agree(t, err);
+    return status == STATUS_OK ? begin(t, err) : status;
 }
 
 static void close_training(struct training *t)

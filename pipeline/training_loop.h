@@ -76,6 +76,7 @@ struct training_loop {
     struct pool *pool;     /* owned; for reading pictures */
     uint64_t reserved;     /* bytes of memory that are spoken for */
     struct training_losses losses;
+    bool replaces;                   /* --restart, and something is there */
     bool all_failed;                 /* an exchange has failed, on all machines alike */
     double started, stepping;        /* when the run began; seconds of steps since the last record */
     int64_t first_step, recorded;    /* of this run; of the last record */
@@ -104,7 +105,7 @@ json_t *training_settings_json(const struct training *t);
 
 /* ---- training_state.c ---- */
 
-/* Finds the checkpoint to resume from, or refuses to overwrite it. */
+/* Finds the checkpoint to resume from, or refuses to overwrite it, or a model that has none. */
 MUST_CHECK enum status training_find_state(struct training *t, struct error *err);
 MUST_CHECK enum status training_restore_state(struct training *t, struct error *err);
 MUST_CHECK enum status training_write_state(struct training *t, struct error *err);

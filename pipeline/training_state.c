@@ -135,7 +135,7 @@ static enum status read_json(struct training *t, struct error *err)
     json_t *root = t->loop->saved_json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     const char *family = json_string_value(json_object_get(root, "family"));
     const json_int_t step = json_integer_value(json_object_get(root, "step"));
-    if (json_integer_value(json_object_get(root, "format")) != 1 || !family || step < 1)
+    if (json_integer_value(json_object_get(root, "format")) != 1 || !family || step < 0)
         return fail(err, STATUS_FORMAT, "%s: what it says about the training cannot be read", path);
     if (strcmp(family, t->family->name) == 0) return STATUS_OK;
     return fail(err, STATUS_ARGUMENT, "%s: this is a training of %s, not of %s", path, quote(family).text,
@@ -146,9 +146,15 @@ enum status training_find_state(struct training *t, struct error *err)
 {
     const struct limn_train_options *o = t->loop->options;
     const char *path = t->loop->state;
-    const bool there = access(path, F_OK) == 0;
+    const bool there = access(path, F_OK) == 0, model = access(t->out, F_OK) == 0;
+    t->loop->replaces = o->restart && (there || model);
+    if (o->restart) return STATUS_OK;
+    if (!there && model)
+        return fail(err, STATUS_ARGUMENT,
+                    "%s: a model is there, and no checkpoint to go on from; --restart puts a new training in its place",
+                    t->out);
     if (!there && o->resume) watch_note(t->watch, "there is no checkpoint '%s' yet; the training begins", path);
-    if (!there || o->restart) return STATUS_OK;
+    if (!there) return STATUS_OK;
     if (!o->resume)
         return fail(err, STATUS_ARGUMENT,
                     "%s: an earlier training is there; --resume goes on with it, --restart begins anew in its place",

@@ -65,6 +65,17 @@ static void check_file(const char *name, const char *wanted, bool more)
     memory_free(bytes);
 }
 
+static bool same_files(const char *a, const char *b)
+{
+    size_t sizes[2];
+    uint8_t *bytes[2] = {file_load(scratch_path(&scratch, a), &sizes[0]),
+                         file_load(scratch_path(&scratch, b), &sizes[1])};
+    const bool same = sizes[0] == sizes[1] && memcmp(bytes[0], bytes[1], sizes[0]) == 0;
+    memory_free(bytes[0]);
+    memory_free(bytes[1]);
+    return same;
+}
+
 /* What a checkpoint says about its training; the caller's. */
 static json_t *told(const char *state)
 {
@@ -94,6 +105,20 @@ static long long setting_of(const char *state, const char *key)
 }
 
 /* ---- files ---- */
+
+/* A model without a checkpoint was not left there by a training that could go on. */
+static void test_somebodys_model(void **state)
+{
+    (void)state;
+    struct stat info;
+    file_save(scratch_path(&scratch, "own/m.safetensors"), "fetched", 7);
+    run(GAN "--config gan.json --out own/m.safetensors", 2, "own/m.safetensors", "--restart");
+    run(GAN "--config gan.json --out own/m.safetensors --resume", 2, "own/m.safetensors", "--restart");
+    check_file("own/m.safetensors", "fetched", false);
+    run(GAN "--config gan.json --out own/m.safetensors --restart --quiet", 0, NULL, NULL);
+    assert_int_equal(stat(scratch_path(&scratch, "own/m.safetensors"), &info), 0);
+    assert_true(info.st_size > 7);
+}
 
 static const char others[] = "{\"file_name\": \"a.png\", \"text\": \"an apple\"}\n"
                              "no JSON\n"
@@ -141,11 +166,67 @@ static void test_remembered_settings(void **state)
     assert_int_equal(step_of("set/m.state.safetensors"), 4);
 }
 
+/* ---- begun anew ---- */
+
+/* Kills the training after its first step. */
+static void kill_early(const char *words)
+{
+    char line[1024];
+    int status;
+    const struct running r = command_start(scratch.folder, words);
+    FILE *output = fdopen(r.output, "r");
+    assert_non_null(output);
+    bool steps = false;
+    while (!steps && fgets(line, sizeof line, output)) steps = strstr(line, "\"event\":\"step\"") != NULL;
+    assert_int_equal(kill(r.process, SIGKILL), 0);
+    assert_int_equal(waitpid(r.process, &status, 0), r.process);
+    assert_true(steps && WIFSIGNALED(status));
+    fclose(output);
+}
+
+/* Killed before its first checkpoint, it is the new training that --resume goes on with, not the old. */
+static void test_restarted_and_killed(void **state)
+{
+    (void)state;
+    run(GAN "--config gan.json --out anew/m.safetensors --steps 3 --quiet", 0, NULL, NULL);
+    kill_early(GAN "--config gan.json --out anew/m.safetensors --steps 100000000 --save-every 100000000 --seed 7 "
+                   "--log-every 1 --json --restart");
+    run(GAN "--out anew/m.safetensors --resume --steps 5 --save-every 5 --quiet", 0, NULL, NULL);
+    run(GAN "--config gan.json --out fresh/m.safetensors --steps 5 --save-every 5 --seed 7 --quiet", 0, NULL, NULL);
+    assert_true(same_files("anew/m.safetensors", "fresh/m.safetensors"));
+    /* So, too, where only a model was there. */
+    file_save(scratch_path(&scratch, "only/m.safetensors"), "fetched", 7);
+    kill_early(GAN "--config gan.json --out only/m.safetensors --steps 100000000 --save-every 100000000 --seed 7 "
+                   "--log-every 1 --json --restart");
+    check_file("only/m.safetensors", "fetched", false);
+    run(GAN "--out only/m.safetensors --resume --steps 5 --save-every 5 --quiet", 0, NULL, NULL);
+    assert_true(same_files("only/m.safetensors", "fresh/m.safetensors"));
+}
+
+/* What cannot begin replaces nothing. */
+static void test_restarted_in_vain(void **state)
+{
+    (void)state;
+    size_t sizes[2];
+    run(GAN "--config gan.json --out vain/m.safetensors --quiet", 0, NULL, NULL);
+    uint8_t *state_before = file_load(scratch_path(&scratch, "vain/m.state.safetensors"), &sizes[0]);
+    uint8_t *log_before = file_load(scratch_path(&scratch, "vain/train.jsonl"), &sizes[1]);
+    file_save(scratch_path(&scratch, "vain/state"), state_before, sizes[0]);
+    file_save(scratch_path(&scratch, "vain/log"), log_before, sizes[1]);
+    run(GAN "--config gan.json --out vain/m.safetensors --restart --init gan.json", 1, "gan.json", "");
+    run(GAN "--config gan.json --out vain/m.safetensors --restart --max-memory 1M", 1, "limit", "");
+    assert_true(same_files("vain/m.state.safetensors", "vain/state"));
+    assert_true(same_files("vain/train.jsonl", "vain/log"));
+    memory_free(state_before);
+    memory_free(log_before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines_of_others),
-        cmocka_unit_test(test_remembered_settings),
+        cmocka_unit_test(test_somebodys_model),     cmocka_unit_test(test_lines_of_others),
+        cmocka_unit_test(test_remembered_settings), cmocka_unit_test(test_restarted_and_killed),
+        cmocka_unit_test(test_restarted_in_vain),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
