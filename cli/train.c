@@ -127,6 +127,7 @@ static struct limn_train_options read_options(const struct options *o)
         .sheet_every = whole_of(o, OPTION_TRAIN_SHEET_EVERY),
         .log_every = whole_of(o, OPTION_TRAIN_LOG_EVERY),
         .seed = given[OPTION_TRAIN_SEED] ? (uint64_t)o->value[OPTION_TRAIN_SEED].whole : 0,
+        .has_seed = given[OPTION_TRAIN_SEED],
         .threads = given[OPTION_THREADS] ? (int)o->value[OPTION_THREADS].whole : 0,
         .device = options_device(o),
         .compute = options_text(o, OPTION_COMPUTE),

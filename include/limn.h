@@ -446,6 +446,7 @@ struct limn_train_options {
     const char *dtype;                          /* of the result: "f32", "f16" or "bf16" */
     int64_t save_every, sheet_every, log_every; /* steps */
     uint64_t seed;
+    int has_seed; /* not 0: the seed is given, even if it is 0 */
 
     int threads;        /* as in limn_model_options */
     const char *device; /* as there, like the next */

@@ -162,7 +162,7 @@ static enum status take_options(struct training_settings *s, const struct limn_t
     take_long(&s->save_every, o->save_every);
     take_long(&s->sheet_every, o->sheet_every);
     take_long(&s->log_every, o->log_every);
-    if (o->seed) s->seed = (int64_t)o->seed;
+    if (o->seed || o->has_seed) s->seed = (int64_t)o->seed;
     if (o->init) s->init = o->init;
     if (o->vae) s->vae = o->vae;
     int schedule = (int)s->rate.kind, dtype = (int)s->dtype, prediction = (int)s->prediction;

@@ -166,6 +166,17 @@ static void test_remembered_settings(void **state)
     assert_int_equal(step_of("set/m.state.safetensors"), 4);
 }
 
+static void test_seed_0(void **state)
+{
+    (void)state;
+    run(GAN "--config gan.json --out seed/m.safetensors --seed 0 --quiet", 0, NULL, NULL);
+    assert_int_equal(setting_of("seed/m.state.safetensors", "seed"), 0);
+    run(GAN "--config gan.json --out seed/n.safetensors --quiet", 0, NULL, NULL);
+    assert_int_equal(setting_of("seed/n.state.safetensors", "seed"), 5);
+    run(GAN "--out seed/n.safetensors --resume --seed 0 --steps 3 --quiet", 0, NULL, NULL);
+    assert_int_equal(setting_of("seed/n.state.safetensors", "seed"), 0);
+}
+
 /* ---- begun anew ---- */
 
 /* Kills the training after its first step. */
@@ -224,9 +235,9 @@ static void test_restarted_in_vain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_somebodys_model),     cmocka_unit_test(test_lines_of_others),
-        cmocka_unit_test(test_remembered_settings), cmocka_unit_test(test_restarted_and_killed),
-        cmocka_unit_test(test_restarted_in_vain),
+        cmocka_unit_test(test_somebodys_model),      cmocka_unit_test(test_lines_of_others),
+        cmocka_unit_test(test_remembered_settings),  cmocka_unit_test(test_seed_0),
+        cmocka_unit_test(test_restarted_and_killed), cmocka_unit_test(test_restarted_in_vain),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
