@@ -19,7 +19,6 @@
 #include "clip/text_tower.h"
 #include "core/base/memory.h"
 #include "core/io/dataset.h"
-#include "core/nn/exchange.h"
 #include "core/tensor/gradient.h"
 #include "pipeline/training_text.h"
 #include "pipeline/warp.h"
@@ -319,7 +318,7 @@ static enum status gather(struct training *t, struct clip_training *c, struct er
         if (status == STATUS_OK) status = exec_read(c->ahead_exec, "picture directions", c->pictures + at, err);
         if (status == STATUS_OK) status = exec_read(c->ahead_exec, "text directions", c->texts + at, err);
     }
-    return status == STATUS_OK ? exchange_sum(t->exchange, STATUS_OK, c->pictures, floats, err) : status;
+    return status == STATUS_OK ? training_sum(t, c->pictures, floats, err) : status;
 }
 
 static enum status find_slopes(struct clip_training *c, float *loss, struct error *err)

@@ -234,11 +234,17 @@ static void close_training(struct training *t)
 
 /* ---- stepping ---- */
 
+enum status training_sum(struct training *t, float *values, int64_t count, struct error *err)
+{
+    const enum status status = exchange_sum(t->exchange, STATUS_OK, values, count, err);
+    t->loop->all_failed = status != STATUS_OK;
+    return status;
+}
+
 enum status training_update(struct training *t, struct trainer *trainer, float factor, struct error *err)
 {
     struct optimiser *o = trainer->optimiser;
-    const enum status status = exchange_sum(t->exchange, STATUS_OK, o->gradient, o->count, err);
-    t->loop->all_failed = status != STATUS_OK;
+    const enum status status = training_sum(t, o->gradient, o->count, err);
     if (status != STATUS_OK) return status;
     return trainer_step(trainer, factor * learning_rate_at(&t->settings.rate, t->step), NULL, err);
 }
@@ -252,15 +258,18 @@ static enum status save(struct training *t, struct error *err)
     return exchange_settle(t->exchange, status, err);
 }
 
-static enum status step(struct training *t, struct error *err)
+/* Steps, and asks whether to stop. */
+static enum status step(struct training *t, bool *stopped, struct error *err)
 {
     const double start = api_clock();
     enum status status = t->family->step(t, err);
+    if (status == STATUS_OK) {
+        t->step++;
+        status = training_record(t, api_clock() - start, err);
+    }
+    if (status == STATUS_OK) status = training_ask_stop(t, stopped, err);
     /* The others are on their way to the next exchange, and learn there what has happened here. */
-    if (status != STATUS_OK && !t->loop->all_failed) status = exchange_settle(t->exchange, status, err);
-    if (status != STATUS_OK) return status;
-    t->step++;
-    return training_record(t, api_clock() - start, err);
+    return status == STATUS_OK || t->loop->all_failed ? status : exchange_settle(t->exchange, status, err);
 }
 
 static bool is_due(const struct training *t, int64_t every)
@@ -293,8 +302,7 @@ static enum status run(struct training *t, struct error *err)
     }
     while (t->step < s->steps && status == STATUS_OK) {
         bool stopped = false;
-        status = step(t, err);
-        if (status == STATUS_OK) status = training_ask_stop(t, &stopped, err);
+        status = step(t, &stopped, err);
         if (status == STATUS_OK) status = after_step(t, stopped, err);
     }
     return status;

@@ -233,6 +233,10 @@ int training_alternative(const struct training *t, int64_t item);
 /* The pictures of a part, mirrored where they should be: [part_size, size, size, channels] in -1..1. */
 MUST_CHECK enum status training_pixels(struct training *t, int part, float *out, struct error *err);
 
+/* Replaces the values by their sums over all machines. Steps exchange numbers by this alone: the loop has to know
+ * whether all machines have failed together. */
+MUST_CHECK enum status training_sum(struct training *t, float *values, int64_t count, struct error *err);
+
 /* Sums the gradients of all machines, then the optimiser's step with this step's learning rate times `factor`. */
 MUST_CHECK enum status training_update(struct training *t, struct trainer *trainer, float factor, struct error *err);
 

@@ -170,7 +170,7 @@ struct means {
 
 /* Means since the last record, of all machines together where the record is logged. A loss that there was none of, say
  * of a network that did not move, is left out: on all machines, for they step alike. */
-static enum status average(const struct training *t, bool logged, struct means *means, struct error *err)
+static enum status average(struct training *t, bool logged, struct means *means, struct error *err)
 {
     const struct training_losses *l = &t->loop->losses;
     float shares[TRAINING_LOSSES];
@@ -182,7 +182,7 @@ static enum status average(const struct training *t, bool logged, struct means *
     }
     if (logged && t->ranks > 1) {
         for (int i = 0; i < means->count; i++) shares[i] = (float)(means->values[i] / t->ranks);
-        const enum status status = exchange_sum(t->exchange, STATUS_OK, shares, means->count, err);
+        const enum status status = training_sum(t, shares, means->count, err);
         if (status != STATUS_OK) return status;
         for (int i = 0; i < means->count; i++) means->values[i] = (double)shares[i];
     }
@@ -198,7 +198,7 @@ enum status training_ask_stop(struct training *t, bool *stopped, struct error *e
 {
     struct error why = {0};
     float wish = watch_check(t->watch, &why) != STATUS_OK;
-    const enum status status = t->ranks > 1 ? exchange_sum(t->exchange, STATUS_OK, &wish, 1, err) : STATUS_OK;
+    const enum status status = t->ranks > 1 ? training_sum(t, &wish, 1, err) : STATUS_OK;
     *stopped = wish > 0;
     return status;
 }

@@ -3,7 +3,7 @@
  * limn train: from a folder of pictures to a model that limn opens; killed, stopped and resumed; what is refused. The
  * weights after a training are the same bits however often it was interrupted.
  */
-#define _POSIX_C_SOURCE 200809L /* fdopen, kill, strtok */
+#define _POSIX_C_SOURCE 200809L /* fdopen, kill */
 #include "core/base/memory.h"
 #include "core/io/checkpoint.h"
 #include "include/limn.h"
@@ -398,9 +398,9 @@ static void test_parts_of_a_pair(void **state)
 static void test_two_machines(void **state)
 {
     (void)state;
-    train_on_two(&scratch, TRAIN_DIFFUSION ONE_STEP "--batch 3 --out parts/two.safetensors");
+    train_on_machines(&scratch, TRAIN_TWO TRAIN_DIFFUSION ONE_STEP "--batch 3 --out parts/two.safetensors", 0, "");
     same_gradients("parts/one.state.safetensors", "parts/two.state.safetensors");
-    train_on_two(&scratch, TRAIN_CLIP "--batch 3 --out parts/pair-on-two.safetensors");
+    train_on_machines(&scratch, TRAIN_TWO TRAIN_CLIP "--batch 3 --out parts/pair-on-two.safetensors", 0, "");
     same_gradients("parts/pair.state.safetensors", "parts/pair-on-two.state.safetensors");
 }
 

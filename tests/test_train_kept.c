@@ -232,12 +232,27 @@ static void test_restarted_in_vain(void **state)
     memory_free(log_before);
 }
 
+/* ---- several machines: one's failure is everybody's ---- */
+
+#define TWO "-n 2 " BUILD_DIR "/limn "
+
+/* Rank 0 finds that it cannot write its records when it writes the first of them. */
+static void test_records_of_two(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir(scratch_path(&scratch, "mute"), 0777), 0);
+    assert_int_equal(symlink("none/train.jsonl", scratch_path(&scratch, "mute/train.jsonl")), 0);
+    train_on_machines(&scratch, TWO GAN "--config gan.json --out mute/m.safetensors --log-every 1", 1,
+                      "train.jsonl: could not be opened");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_somebodys_model),      cmocka_unit_test(test_lines_of_others),
         cmocka_unit_test(test_remembered_settings),  cmocka_unit_test(test_seed_0),
         cmocka_unit_test(test_restarted_and_killed), cmocka_unit_test(test_restarted_in_vain),
+        cmocka_unit_test(test_records_of_two),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -209,9 +209,13 @@ static void test_losses_of_steps(void **state)
 static void test_two_machines(void **state)
 {
     (void)state;
-    train_on_two(&scratch, ONE_STEP "--config gan.json --batch 2 --accumulate 2 --out gan/machines.safetensors");
+    train_on_machines(&scratch,
+                      TRAIN_TWO ONE_STEP "--config gan.json --batch 2 --accumulate 2 --out gan/machines.safetensors", 0,
+                      "");
     assert_true(apart("gan/one.state.safetensors", "gan/machines.state.safetensors") < 1e-6);
-    train_on_two(&scratch, GAN "--config every.json --steps 3 --batch 2 --log-every 1 --out ranks/m.safetensors");
+    train_on_machines(&scratch,
+                      TRAIN_TWO GAN "--config every.json --steps 3 --batch 2 --log-every 1 --out ranks/m.safetensors",
+                      0, "");
     for (int step = 1; step <= 3; step++) assert_int_equal(has_loss("ranks/train.jsonl", step, "generator"), step == 2);
 }
 

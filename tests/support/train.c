@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* memmem */
+#define _GNU_SOURCE /* setenv, memmem */
 #include "tests/support/train.h"
 
 #include "core/base/memory.h"
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -63,26 +64,30 @@ struct outcome train_run(struct scratch *s, const char *words)
     return command_run(s->folder, line, NULL);
 }
 
-void train_on_two(struct scratch *s, const char *words)
+static void skip_machines(const char *why)
 {
-    char command[2048];
-    if (system("mpirun --version > /dev/null 2>&1") != 0) {
-        print_message("left out: there is no mpirun here\n");
-        skip();
-    }
+    print_message("left out: %s\n", why);
+    skip();
+}
+
+void train_on_machines(struct scratch *s, const char *words, int status, const char *said)
+{
+    char command[4096];
+    size_t size;
+    if (system("mpirun --version > /dev/null 2>&1") != 0) skip_machines("there is no mpirun here");
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);
     setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1); /* containers forbid the other */
     setenv("ASAN_OPTIONS", "detect_leaks=0", 0);                   /* MPI keeps what it has until the end */
-    snprintf(command, sizeof command, "cd '%s' && mpirun -n 2 '%s/limn' %s > mpi.txt 2>&1 < /dev/null", s->folder,
-             BUILD_DIR, words);
-    if (system(command) == 0) return;
-    size_t size;
-    uint8_t *said = file_load(scratch_path(s, "mpi.txt"), &size);
-    const bool without = size > 0 && memmem(said, size, "built without MPI", 17) != NULL;
-    if (!without) fail_msg("%.*s", (int)size, (const char *)said);
-    memory_free(said);
-    print_message("left out: limn was built without MPI\n");
-    skip();
+    snprintf(command, sizeof command, "cd '%s' && timeout -k 5 120 mpirun %s > mpi.txt 2>&1 < /dev/null", s->folder,
+             words);
+    const int result = system(command);
+    uint8_t *text = file_load(scratch_path(s, "mpi.txt"), &size);
+    const bool without = size > 0 && memmem(text, size, "built without MPI", 17) != NULL;
+    const bool good = WIFEXITED(result) && WEXITSTATUS(result) == status &&
+                      (said[0] == '\0' || (size > 0 && memmem(text, size, said, strlen(said))));
+    if (!without && !good) fail_msg("%d: %.*s", WEXITSTATUS(result), (int)size, (const char *)text);
+    memory_free(text);
+    if (without) skip_machines("limn was built without MPI");
 }

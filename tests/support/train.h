@@ -15,11 +15,15 @@
 #define TRAIN_DIFFUSION                                                                                                \
     "train diffusion --data pictures --vae vae.safetensors --config tiny.json --size 16 --threads 2 --json "
 
+/* For train_on_machines: two on this one. */
+#define TRAIN_TWO "-n 2 " BUILD_DIR "/limn "
+
 enum { TRAIN_PICTURES = 12 };
 
 void train_set_up(struct scratch *s);
 struct outcome train_run(struct scratch *s, const char *words);
-/* Runs limn with all of these words on two machines; skips the test where that cannot be done. */
-void train_on_two(struct scratch *s, const char *words);
+/* mpirun with these words, "-n 2 .../limn train ...", asserted to end with that status and to have written that; one
+ * that does not end is killed. Skips the test where it cannot be done. */
+void train_on_machines(struct scratch *s, const char *words, int status, const char *said);
 
 #endif
