@@ -145,6 +145,14 @@ static enum status read_shapes(struct training *t, struct shapes *s, struct erro
     return status;
 }
 
+/* How many pictures a sheet shows: those that the configuration asks for, or some of the set. */
+static int sheet_count(const struct training *t, const struct diffusion *d)
+{
+    const int64_t all = dataset_count(t->data);
+    if (d->sheet.prompts.count > 0) return d->sheet.prompts.count;
+    return all < SHEET_PROMPTS ? (int)all : SHEET_PROMPTS;
+}
+
 static enum status read_manner(struct training *t, struct diffusion *d, struct error *err)
 {
     d->times = (struct times){1, 1};
@@ -159,6 +167,8 @@ static enum status read_manner(struct training *t, struct diffusion *d, struct e
     };
     enum status status = training_read_config(t, "times", times, sizeof times / sizeof *times, err);
     if (status == STATUS_OK) status = training_read_config(t, "sheet", sheet, sizeof sheet / sizeof *sheet, err);
+    if (status == STATUS_OK && t->settings.sheet_every > 0)
+        status = sheet_check(t->settings.size, t->settings.size, sheet_count(t, d), d->sheet.columns, err);
     return status == STATUS_OK ? training_config_member(t, "pack", &d->pack, err) : status;
 }
 
@@ -650,11 +660,11 @@ static enum status save(struct training *t, const char *path, struct error *err)
 static int sheet_prompts(const struct training *t, const struct diffusion *d, const char *prompts[TRAINING_TEXTS_MOST])
 {
     const int64_t all = dataset_count(t->data);
+    const int count = sheet_count(t, d);
     if (d->sheet.prompts.count > 0) {
-        memcpy(prompts, d->sheet.prompts.value, (size_t)d->sheet.prompts.count * sizeof *prompts);
-        return d->sheet.prompts.count;
+        memcpy(prompts, d->sheet.prompts.value, (size_t)count * sizeof *prompts);
+        return count;
     }
-    const int count = all < SHEET_PROMPTS ? (int)all : SHEET_PROMPTS;
     for (int i = 0; i < count; i++) {
         const int64_t picture = i * all / count;
         prompts[i] = dataset_captions(t->data, picture) > 0 ? dataset_caption(t->data, picture, 0) : "";

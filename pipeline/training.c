@@ -277,13 +277,23 @@ static bool is_due(const struct training *t, int64_t every)
     return every > 0 && t->step > 0 && (t->step % every == 0 || t->step == t->settings.steps);
 }
 
+/* A sheet that fails, or is stopped, takes no step with it. */
+static enum status show(struct training *t, bool saved, bool *stopped, struct error *err)
+{
+    struct error why = {0};
+    if (training_write_sheet(t, &why) == STATUS_OK) return STATUS_OK;
+    const enum status status = saved ? STATUS_OK : save(t, err);
+    *stopped = why.status == STATUS_CANCELLED;
+    return status != STATUS_OK || *stopped ? status : fail(err, why.status, "%s", why.text);
+}
+
 /* What a step leaves to do. A training that is stopped is saved, and the sentence about that is its end. */
 static enum status after_step(struct training *t, bool stopped, struct error *err)
 {
     const struct training_settings *s = &t->settings;
-    enum status status = STATUS_OK;
-    if (stopped || is_due(t, s->save_every)) status = save(t, err);
-    if (status == STATUS_OK && !stopped && is_due(t, s->sheet_every)) status = training_write_sheet(t, err);
+    const bool saves = stopped || is_due(t, s->save_every);
+    enum status status = saves ? save(t, err) : STATUS_OK;
+    if (status == STATUS_OK && !stopped && is_due(t, s->sheet_every)) status = show(t, saves, &stopped, err);
     if (status != STATUS_OK || !stopped) return status;
     return fail(err, STATUS_CANCELLED, "stopped after step %lld of %lld; --resume goes on from there",
                 (long long)t->step, (long long)s->steps);

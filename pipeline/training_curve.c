@@ -3,11 +3,13 @@
  * The curves of a training's losses, drawn from its own records in train.jsonl: they reach back to the first step,
  * however often it was stopped.
  */
+#define _POSIX_C_SOURCE 200809L /* access */
 #include "core/io/file.h"
 #include "core/io/plot.h"
 #include "pipeline/training_loop.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* Room for `most` records of each of the losses that this run has. */
 struct curves {
@@ -60,6 +62,7 @@ enum status training_write_curve(const struct training *t, struct error *err)
     struct curves curves = {0};
     struct image picture = {0};
     training_log_path(t, path);
+    if (access(path, F_OK) != 0) return STATUS_OK; /* a sheet before the first record */
     enum status status = file_map(&file, path, err);
     if (status == STATUS_OK) status = make_room(&curves, t, &arena, count_lines(&file), err);
     const char *at = (const char *)file.bytes, *end = status == STATUS_OK ? at + file.size : at;

@@ -232,6 +232,90 @@ static void test_restarted_in_vain(void **state)
     memory_free(log_before);
 }
 
+/* ---- sheets ---- */
+
+/* A caller who wants to stop as soon as a sheet is being painted: when he is asked a second time after step 2. */
+struct caller {
+    bool due;
+    int asked;
+};
+
+static int wants_to_stop(void *context)
+{
+    struct caller *caller = context;
+    return caller->due && ++caller->asked > 1;
+}
+
+static void see(void *context, const struct limn_train_record *record)
+{
+    struct caller *caller = context;
+    caller->due = record->step == 2;
+}
+
+static enum limn_status train_with_sheets(const char *name, bool stopping, struct limn_error *error)
+{
+    char data[512], out[512], config[512], vae[512];
+    struct caller caller = {0};
+    const struct limn_watch watch = {.context = &caller, .cancelled = stopping ? wants_to_stop : NULL};
+    snprintf(data, sizeof data, "%s", scratch_path(&scratch, "pictures"));
+    snprintf(out, sizeof out, "%s", scratch_path(&scratch, name));
+    snprintf(config, sizeof config, "%s", scratch_path(&scratch, "tiny.json"));
+    snprintf(vae, sizeof vae, "%s", scratch_path(&scratch, "vae.safetensors"));
+    const struct limn_train_options options = {
+        .family = "diffusion",
+        .data = data,
+        .out = out,
+        .config = config,
+        .vae = vae,
+        .size = 16,
+        .steps = 4,
+        .save_every = 100,
+        .sheet_every = 2,
+        .threads = 1,
+        .watch = &watch,
+        .record = see,
+        .record_context = &caller,
+    };
+    return limn_train(&options, error);
+}
+
+static void test_stopped_at_a_sheet(void **state)
+{
+    (void)state;
+    struct limn_error error = {0};
+    assert_int_equal(train_with_sheets("sheet/m.safetensors", true, &error), LIMN_CANCELLED);
+    assert_string_equal(error.text, "stopped after step 2 of 4; --resume goes on from there");
+    assert_int_equal(step_of("sheet/m.state.safetensors"), 2);
+    assert_int_not_equal(access(scratch_path(&scratch, "sheet/m-000002.png"), F_OK), 0);
+}
+
+static void test_sheet_that_fails(void **state)
+{
+    (void)state;
+    struct limn_error error = {0};
+    file_save(scratch_path(&scratch, "blocked/m-000002.png/a"), "a", 1);
+    assert_int_equal(train_with_sheets("blocked/m.safetensors", false, &error), LIMN_IO);
+    if (!strstr(error.text, "m-000002.png")) fail_msg("%s", error.text);
+    assert_int_equal(step_of("blocked/m.state.safetensors"), 2);
+}
+
+/* It is not the first sheet, hours later, that finds out. */
+static void test_sheet_too_large(void **state)
+{
+    (void)state;
+    static const char wide[] = "{\"sheet\": {\"columns\": 64}}";
+    static const char long_one[] = "{\"sheet\": {\"columns\": 1, \"prompts\": [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                                   "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}}";
+    file_save(scratch_path(&scratch, "wide.json"), wide, sizeof wide - 1);
+    file_save(scratch_path(&scratch, "long.json"), long_one, sizeof long_one - 1);
+    run("train diffusion --data pictures --vae vae.safetensors --size 256 --config wide.json --out s.safetensors "
+        "--max-memory 1M --threads 1",
+        2, "16904 x 272 pixels", "16384");
+    run("train diffusion --data pictures --vae vae.safetensors --size 1024 --config long.json --out s.safetensors "
+        "--max-memory 1M --threads 1",
+        2, "1056 x 18736 pixels", "16384");
+}
+
 /* ---- several machines: one's failure is everybody's ---- */
 
 #define TWO "-n 2 " BUILD_DIR "/limn "
@@ -252,7 +336,8 @@ int main(void)
         cmocka_unit_test(test_somebodys_model),      cmocka_unit_test(test_lines_of_others),
         cmocka_unit_test(test_remembered_settings),  cmocka_unit_test(test_seed_0),
         cmocka_unit_test(test_restarted_and_killed), cmocka_unit_test(test_restarted_in_vain),
-        cmocka_unit_test(test_records_of_two),
+        cmocka_unit_test(test_stopped_at_a_sheet),   cmocka_unit_test(test_sheet_that_fails),
+        cmocka_unit_test(test_sheet_too_large),      cmocka_unit_test(test_records_of_two),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

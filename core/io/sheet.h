@@ -17,4 +17,7 @@
 MUST_CHECK enum status sheet_draw(struct image *sheet, const struct image *pictures, int count, int columns,
                                   struct error *err);
 
+/* Would a sheet of so many pictures of that size be refused? */
+MUST_CHECK enum status sheet_check(int width, int height, int count, int columns, struct error *err);
+
 #endif
