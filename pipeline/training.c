@@ -175,22 +175,42 @@ static enum status open_own(struct training *t, struct error *err)
     return status == STATUS_OK ? training_restore_state(t, err) : status;
 }
 
+/* Takes the object; NULL: there was no memory for it. */
+static enum status agree_on_json(struct training *t, const char *what, json_t *object, struct error *err)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(object);
+    enum status status = text ? STATUS_OK : fail_no_memory(err, what, TRAINING_PATH_BYTES);
+    status = exchange_settle(t->exchange, status, err);
+    if (status == STATUS_OK) status = exchange_agree(t->exchange, what, text, strlen(text), err);
+    free(text); /* library: jansson's */
+    return status;
+}
+
+static enum status agree_on_models(struct training *t, struct error *err)
+{
+    const struct training_loop *loop = t->loop;
+    const uint64_t networks = training_hash_networks(t), init = training_hash_init(t);
+    enum status status = exchange_agree(t->exchange, "the model to begin with", &init, sizeof init, err);
+    if (status == STATUS_OK) status = exchange_agree(t->exchange, "the network", &networks, sizeof networks, err);
+    for (int i = 0; i < loop->part_count && status == STATUS_OK; i++) {
+        char what[64];
+        snprintf(what, sizeof what, "the %s", loop->parts[i].what);
+        status = exchange_agree(t->exchange, what, &loop->parts[i].hash, sizeof loop->parts[i].hash, err);
+    }
+    return status;
+}
+
 /* All machines must be about the same thing, or their gradients have nothing to do with each other. */
 static enum status agree(struct training *t, struct error *err)
 {
+    if (t->ranks == 1) return STATUS_OK;
     const uint64_t numbers[] = {(uint64_t)t->step, (uint64_t)t->loop->picture_count, dataset_hash(t->data)};
-    char *settings = NULL;
-    json_t *object = training_settings_json(t);
-    if (object) settings = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(object);
-    enum status status = settings ? STATUS_OK : fail_no_memory(err, "a training", sizeof numbers);
-    status = exchange_settle(t->exchange, status, err);
-    if (status == STATUS_OK)
-        status = exchange_agree(t->exchange, "the training's settings", settings, strlen(settings), err);
+    enum status status = agree_on_json(t, "the training's settings", training_settings_json(t), err);
+    if (status == STATUS_OK) status = agree_on_json(t, "the configuration", training_shapes_json(t), err);
     if (status == STATUS_OK)
         status = exchange_agree(t->exchange, "the step and the pictures", numbers, sizeof numbers, err);
-    free(settings); /* library: jansson's */
-    return status;
+    return status == STATUS_OK ? agree_on_models(t, err) : status;
 }
 
 /* Nothing can be refused any more: what was there before gives way. A training that replaces another begins with a

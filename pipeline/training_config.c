@@ -208,6 +208,13 @@ enum status training_open_config(struct training *t, struct error *err)
     return fail(err, STATUS_FORMAT, "%s: line %d: %s", quote(path).text, why.line, quote(why.text).text);
 }
 
+json_t *training_shapes_json(const struct training *t)
+{
+    json_t *shapes = t->loop->config ? json_copy(t->loop->config) : json_object();
+    if (shapes) (void)json_object_del(shapes, "training"); /* that it is not there is fine */
+    return shapes;
+}
+
 /* ---- writing ---- */
 
 static json_t *value_json(const struct training_key *key)

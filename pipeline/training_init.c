@@ -73,6 +73,24 @@ static enum status compare_part(const struct training *t, const char *what, uint
                 t->loop->state, what);
 }
 
+static uint64_t hash_tensor(uint64_t hash, const struct tensor *tensor)
+{
+    hash = hash_text(hash, tensor->name);
+    return hash_bytes(hash, tensor->data, dtype_bytes(tensor->dtype, (size_t)tensor->count));
+}
+
+uint64_t training_hash_init(const struct training *t)
+{
+    static const char *const keys[] = {"limn.pack", "limn.merges"};
+    uint64_t hash = HASH_START;
+    for (int i = 0; t->init && i < checkpoint_count(t->init); i++) hash = hash_tensor(hash, checkpoint_at(t->init, i));
+    for (size_t i = 0; t->init && i < sizeof keys / sizeof *keys; i++) {
+        const char *text = checkpoint_metadata(t->init, keys[i]);
+        if (text) hash = hash_text(hash, text);
+    }
+    return hash;
+}
+
 enum status training_use_part(struct training *t, const char *what, const struct checkpoint *from, const char *prefix,
                               struct error *err)
 {
@@ -81,8 +99,7 @@ enum status training_use_part(struct training *t, const char *what, const struct
     for (int i = 0; i < checkpoint_count(from); i++) {
         const struct tensor *tensor = checkpoint_at(from, i);
         if (strncmp(tensor->name, prefix, strlen(prefix)) != 0) continue;
-        part.hash = hash_text(part.hash, tensor->name);
-        part.hash = hash_bytes(part.hash, tensor->data, dtype_bytes(tensor->dtype, (size_t)tensor->count));
+        part.hash = hash_tensor(part.hash, tensor);
         loop->init_taken += from == t->init;
     }
     if (loop->part_count == TRAINING_PARTS)

@@ -96,6 +96,9 @@ MUST_CHECK enum status training_open_config(struct training *t, struct error *er
 /* Members of the configuration that are not the family's are refused. */
 MUST_CHECK enum status training_check_config(const struct training *t, struct error *err);
 
+/* What it says besides the settings; the caller's. NULL: no memory. */
+json_t *training_shapes_json(const struct training *t);
+
 /* ---- training_settings.c ---- */
 
 /* Settles everything and checks it. */
@@ -109,10 +112,14 @@ json_t *training_settings_json(const struct training *t);
 MUST_CHECK enum status training_find_state(struct training *t, struct error *err);
 MUST_CHECK enum status training_restore_state(struct training *t, struct error *err);
 MUST_CHECK enum status training_write_state(struct training *t, struct error *err);
+/* Of names and shapes of all parameters, in their order. */
+uint64_t training_hash_networks(const struct training *t);
 
 /* ---- training_init.c ---- */
 
 MUST_CHECK enum status training_open_init(struct training *t, struct error *err);
+/* Of all that the model to begin with holds. */
+uint64_t training_hash_init(const struct training *t);
 /* Fills in what the model to begin with has of the trainer's values. */
 MUST_CHECK enum status training_begin_trainer(struct training *t, struct trainer *trainer, struct error *err);
 

@@ -67,8 +67,7 @@ static enum status list_all(struct listing *l, const struct training *t)
     return l->err->status;
 }
 
-/* Names and shapes of all parameters, in their order. */
-static void digest(const struct training *t, char text[HASH_TEXT_BYTES])
+uint64_t training_hash_networks(const struct training *t)
 {
     uint64_t hash = HASH_START;
     for (int i = 0; i < t->loop->trainer_count; i++) {
@@ -81,7 +80,7 @@ static void digest(const struct training *t, char text[HASH_TEXT_BYTES])
             hash = hash_text(hash, line);
         }
     }
-    hash_write(text, hash);
+    return hash;
 }
 
 /* ---- writing ---- */
@@ -90,7 +89,7 @@ static char *describe(const struct training *t)
 {
     const struct training_loop *loop = t->loop;
     char networks[HASH_TEXT_BYTES], set[HASH_TEXT_BYTES], part[HASH_TEXT_BYTES];
-    digest(t, networks);
+    hash_write(networks, training_hash_networks(t));
     hash_write(set, dataset_hash(t->data));
     json_t *trainers = json_object(), *parts = json_object();
     for (int i = 0; trainers && i < loop->trainer_count; i++)
@@ -212,7 +211,7 @@ enum status training_restore_state(struct training *t, struct error *err)
     const json_t *root = t->loop->saved_json;
     if (!root) return STATUS_OK;
     char networks[HASH_TEXT_BYTES];
-    digest(t, networks);
+    hash_write(networks, training_hash_networks(t));
     const char *stored = json_string_value(json_object_get(root, "networks"));
     if (!stored || strcmp(stored, networks) != 0)
         return fail(err, STATUS_ARGUMENT,

@@ -330,6 +330,41 @@ static void test_records_of_two(void **state)
                       "train.jsonl: could not be opened");
 }
 
+#define ONE "-n 1 " BUILD_DIR "/limn "
+
+static void test_two_configurations(void **state)
+{
+    (void)state;
+    static const char other[] = "{\"gan\": {\"width\": 4, \"latent\": 8, \"every\": 2}, \"training\": {\"batch\": 4, "
+                                "\"steps\": 2, \"seed\": 5}}";
+    static const char spread[] = "{\"training\": {\"seed\": 5}, \"gan\": {\"latent\": 8, \"width\": 4}}";
+    file_save(scratch_path(&scratch, "other.json"), other, sizeof other - 1);
+    file_save(scratch_path(&scratch, "spread.json"), spread, sizeof spread - 1);
+    train_on_machines(&scratch,
+                      ONE GAN "--config gan.json --out two/m.safetensors : " ONE GAN
+                              "--config other.json --out two/m.safetensors",
+                      2, "the configuration is not the same as in process 1");
+    /* The same in other words. */
+    train_on_machines(&scratch,
+                      ONE GAN "--config gan.json --out two/m.safetensors : " ONE GAN
+                              "--config spread.json --batch 4 --steps 2 --out two/m.safetensors",
+                      0, "");
+}
+
+static void test_two_beginnings(void **state)
+{
+    (void)state;
+    run(GAN "--config gan.json --seed 1 --out init1/g.safetensors --quiet", 0, NULL, NULL);
+    run(GAN "--config gan.json --seed 2 --out init2/g.safetensors --quiet", 0, NULL, NULL);
+    /* By the same name, each in its machine's own folder. */
+    static const char words[] =
+        "-n 1 -wdir init1 " BUILD_DIR "/limn train gan --data ../pictures --config ../gan.json --size 28 --threads 1 "
+        "--init g.safetensors --out ../begun.safetensors : -n 1 -wdir init2 " BUILD_DIR
+        "/limn train gan --data ../pictures --config ../gan.json --size 28 --threads 1 --init g.safetensors --out "
+        "../begun.safetensors";
+    train_on_machines(&scratch, words, 2, "model to begin with is not the same as in process 1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_restarted_and_killed), cmocka_unit_test(test_restarted_in_vain),
         cmocka_unit_test(test_stopped_at_a_sheet),   cmocka_unit_test(test_sheet_that_fails),
         cmocka_unit_test(test_sheet_too_large),      cmocka_unit_test(test_records_of_two),
+        cmocka_unit_test(test_two_configurations),   cmocka_unit_test(test_two_beginnings),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
