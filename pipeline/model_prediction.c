@@ -59,7 +59,10 @@ enum status model_ask_prediction(struct limn_model *model, const struct limn_wat
     const struct recognition *r = &model->recognised;
     struct question question = {0};
     double less = 0;
-    if (r->kind != MODEL_SD2 || r->prediction_said || model->prediction_forced) return STATUS_OK;
+    if (r->prediction_said || model->prediction_forced) return STATUS_OK;
+    if (r->kind == MODEL_SD2_INPAINT)
+        watch_note(watch, "the file does not say what its U-Net predicts; eps is assumed (--prediction takes another)");
+    if (r->kind != MODEL_SD2) return STATUS_OK;
     enum status status = open_question(&question, model, err);
     if (status == STATUS_OK) status = ask(&question, model, &less, err);
     stage_close(&question.stage);

@@ -31,13 +31,9 @@ static struct scratch scratch;
 #define GAN       "train gan --config gan.json --size 28" COMMON
 #define VAE       "train vae --size 16" COMMON
 
-/* The sentences that it writes are asserted to hold each of the words; NULL: that there are none. */
 static void run(const char *words, int status, const char *first, const char *second)
 {
-    struct outcome o = command_run(scratch.folder, words, NULL);
-    const bool good = first ? strstr(o.err, first) && strstr(o.err, second) : o.err[0] == '\0';
-    if (o.status != status || !good) fail_msg("%s: %d: %s", words, o.status, o.err);
-    outcome_clear(&o);
+    train_said(&scratch, words, status, first, second);
 }
 
 static void take_tiny(enum tiny kind, const char *name)

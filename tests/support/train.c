@@ -64,6 +64,14 @@ struct outcome train_run(struct scratch *s, const char *words)
     return command_run(s->folder, line, NULL);
 }
 
+void train_said(struct scratch *s, const char *words, int status, const char *first, const char *second)
+{
+    struct outcome o = command_run(s->folder, words, NULL);
+    const bool good = first ? strstr(o.err, first) && strstr(o.err, second) : o.err[0] == '\0';
+    if (o.status != status || !good) fail_msg("%s: %d: %s", words, o.status, o.err);
+    outcome_clear(&o);
+}
+
 static void skip_machines(const char *why)
 {
     print_message("left out: %s\n", why);

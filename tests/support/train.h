@@ -21,6 +21,9 @@
 enum { TRAIN_PICTURES = 12 };
 
 void train_set_up(struct scratch *s);
+/* Runs limn, asserted to end with that status; the sentences that it writes hold both words, or, if the first is NULL,
+ * there are none. */
+void train_said(struct scratch *s, const char *words, int status, const char *first, const char *second);
 struct outcome train_run(struct scratch *s, const char *words);
 /* mpirun with these words, "-n 2 .../limn train ...", asserted to end with that status and to have written that; one
  * that does not end is killed. Skips the test where it cannot be done. */
