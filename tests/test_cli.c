@@ -463,8 +463,10 @@ static void test_no_driver(void **state)
     (void)state;
     static const char *const names[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"}; /* of newer and older loaders */
     if (access("/dev/dri/renderD128", F_OK) == 0 || access("/dev/nvidiactl", F_OK) == 0 ||
-        access("/dev/dxg", F_OK) == 0)
+        access("/dev/dxg", F_OK) == 0) {
+        print_message("left out: this machine has a GPU\n");
         skip();
+    }
     for (int i = 0; i < 2; i++) setenv(names[i], "/nowhere", 1);
     struct outcome o = run("generate apple" MODEL "--device auto");
     assert_string_equal(o.err, "");
